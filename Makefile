@@ -1,0 +1,86 @@
+# Works on a machine that has Python >= 3.11, make and a package index, without root. `make help` lists the targets.
+#
+# Another interpreter beside the first:  make test PYTHON=python3.13 VENV=.venv-3.13
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+# pip reads its index from its own configuration; -qq keeps warnings and progress to itself, errors are shown.
+PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
+LOCK := $(BIN)/uv -q pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--custom-compile-command 'make lock' $(LOCKFLAGS)
+
+# One pytest run, the quick folders first: what is wrong in a unit is told before a whole job trips over it.
+FIRST := $(wildcard tests/unit tests/property)
+TESTS := $(FIRST) $(filter-out $(FIRST) tests/__pycache__, $(patsubst %/,%,$(wildcard tests/*/))) $(wildcard tests/test_*.py)
+
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint types layers unit tests format bench lock clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
+
+demo: $(VENV)/.runtime ## run the demonstration job
+	@$(BIN)/mapreduce demo
+
+# The cheap checks end first, also under `make -j`; the tests' closing line is among the last.
+test: lint types layers ## everything that must pass before a change lands
+	@$(MAKE) --no-print-directory tests
+
+lint: $(VENV)/.dev ## ruff: rules and format
+	@echo lint
+	@$(BIN)/ruff check -q .
+	@$(BIN)/ruff format -q --check --output-format concise . || { echo '`make format` mends it'; exit 1; }
+
+types: $(VENV)/.dev ## mypy, strict
+	@echo types
+	@$(BIN)/mypy --no-error-summary
+
+layers: $(VENV)/.dev ## import-linter: who may import whom
+	@echo layers
+	@out=$$($(BIN)/lint-imports --no-logo 2>&1) || { echo "$$out"; exit 1; }
+
+tests: $(VENV)/.dev ## pytest with coverage; ARGS='-k name' chooses
+	@echo tests
+	@$(BIN)/python -m pytest -q --cov --cov-report= $(TESTS) $(ARGS)
+	@echo "coverage: $$($(BIN)/coverage report --format=total) %"
+
+unit: $(VENV)/.dev ## the unit tests alone; ARGS='-k name' chooses
+	@$(BIN)/python -m pytest -q tests/unit $(ARGS)
+
+format: $(VENV)/.dev ## mend what ruff can mend
+	@$(BIN)/ruff check -q --fix . ; $(BIN)/ruff format -q .
+
+bench: $(VENV)/.runtime ## the benchmarks
+	@$(BIN)/python -m benchmarks.bench $(ARGS)
+
+lock: $(VENV)/.made ## resolve the lock files anew; LOCKFLAGS=--upgrade takes the newest versions
+	@$(PIP) install uv
+	@$(LOCK) pyproject.toml -o requirements/runtime.txt
+	@$(LOCK) pyproject.toml --group dev -c requirements/runtime.txt -o requirements/dev.txt
+	@$(LOCK) --group build -c requirements/dev.txt -o requirements/build.txt
+
+clean: ## remove the environment, caches and builds
+	@rm -rf $(VENV) .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.* build dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The environment grows in steps, each with a stamp that is written when the step is whole: an interrupted
+# install is done again. `demo` needs the runtime alone; `test` puts the tools on top of it.
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mapreduce needs Python >= 3.11; say which: make PYTHON=python3.11")'
+	@echo 'environment: $(VENV)'
+	@$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/.runtime: requirements/runtime.txt requirements/build.txt pyproject.toml | $(VENV)/.made
+	@echo 'install: runtime'
+	@$(PIP) install --require-hashes -r requirements/runtime.txt -r requirements/build.txt
+	@$(PIP) install --no-build-isolation --no-deps -e .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
+	@echo 'install: tools'
+	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@
