@@ -1,0 +1,88 @@
+"""MapReduce for logs that one process can't read.
+
+    from mapreduce import Job, Sum, run
+
+    def hits(line):
+        yield line.split('"', 2)[1].split(" ", 2)[1].split("?", 1)[0], 1
+
+    job = Job(name="page-hits", source="logs/access-*.log", map=hits, reduce=Sum(), output="page-hits")
+
+    for path, n in run(job):
+        print(n, path)
+
+The way of the data through the package:
+
+    job         say it: Job, blocks              aggregates   Sum, Count, Min, Max, Collect
+    plan        job + input → splits, shards     datasets     how a format is cut, read and written
+    mapper      one map attempt                  shuffle      pairs as columns, segments, groups
+    reducer     one reduce attempt               manifest     what a run did; makes it visible
+    sinks       who is told
+
+and of control:
+
+    engine      run(): wires the parts           coordinator  decides: a pure brain and its loop
+    executors   run one attempt somewhere        worker       what an attempt is
+    store       names and bytes                  observers    who watches
+
+Public names are imported when they are first used, so that `import mapreduce` is quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mapreduce.aggregates import Collect, Count, Max, Min, Sum
+    from mapreduce.context import Context
+    from mapreduce.datasets import JsonLines, Records, Text
+    from mapreduce.engine import run
+    from mapreduce.errors import MapReduceError
+    from mapreduce.job import Job, blocks
+    from mapreduce.model import Status
+    from mapreduce.parameters import params
+    from mapreduce.result import JobResult
+    from mapreduce.sinks.log import Log
+    from mapreduce.sinks.report import ReportFile
+
+    __version__: str
+
+_HOMES = {
+    "aggregates": ("Collect", "Count", "Max", "Min", "Sum"),
+    "context": ("Context",),
+    "datasets": ("JsonLines", "Records", "Text"),
+    "engine": ("run",),
+    "errors": ("MapReduceError",),
+    "job": ("Job", "blocks"),
+    "model": ("Status",),
+    "parameters": ("params",),
+    "result": ("JobResult",),
+    "sinks.log": ("Log",),
+    "sinks.report": ("ReportFile",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [  # noqa: RUF022 - in the order in which one meets them
+    "Job", "blocks", "Context", "params",
+    "Text", "JsonLines", "Records",
+    "Sum", "Count", "Min", "Max", "Collect",
+    "run", "JobResult", "Status",
+    "Log", "ReportFile",
+    "MapReduceError",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("mapreduce")
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"mapreduce.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,340 @@
+"""The only door to serialisation: functions, control records, and odd values.
+
+Three kinds of bytes, never mixed:
+
+- code: cloudpickle, made by the coordinator and loaded by its own workers only
+- control records: the dataclasses of `model` as MessagePack or JSON, read back by their types
+- values: marshal version 2, or strict MessagePack where a value holds dates and the like;
+  the first byte tells which. `load_value` must be given verified bytes only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import functools
+import hashlib
+import json
+import marshal
+import types
+import typing
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from fractions import Fraction
+from itertools import chain
+from typing import Any, TypeVar
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import msgpack
+
+from mapreduce.errors import SerializationError, ValueTypeError
+
+T = TypeVar("T")
+
+# ---------------------------------------------------------------- code
+
+
+def dump_code(job: object) -> bytes:
+    """Pickle a job, or a dict of functions, by value. Raises SerializationError naming the variable."""
+    import cloudpickle
+
+    try:
+        return typing.cast(bytes, cloudpickle.dumps(job))
+    except Exception as error:
+        name = _culprit(job)
+        raise SerializationError(
+            f"The job can't be sent to a worker: {name or 'a function'} holds something "
+            f"that can't be pickled ({type(error).__name__}: {error}).",
+            hint="Make it inside the function instead, or pass plain data with side={…}.",
+        ) from error
+
+
+def ship_by_value(module: types.ModuleType) -> None:
+    """Send what is defined in a module along with the job: workers need not import it.
+
+    It must be in `sys.modules`. May be called twice.
+    """
+    import cloudpickle
+
+    cloudpickle.register_pickle_by_value(module)
+
+
+def load_code(payload: bytes) -> Any:
+    """The job that `dump_code` pickled. Only for bytes from this process's own coordinator."""
+    import cloudpickle
+
+    return cloudpickle.loads(payload)
+
+
+def _picklable(value: object) -> bool:
+    import cloudpickle
+
+    try:
+        cloudpickle.dumps(value)
+    except Exception:  # noqa: BLE001 - any failure means: this is the culprit
+        return False
+    return True
+
+
+def _captured(function: Any) -> Iterable[tuple[str, object]]:
+    """What a function takes along: closure variables, defaults, and globals that it names."""
+    code = getattr(function, "__code__", None)
+    if code is None:
+        yield from getattr(function, "__dict__", {}).items()
+        return
+    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+        yield name, cell.cell_contents
+    for name in code.co_names:
+        if name in function.__globals__:
+            yield name, function.__globals__[name]
+    yield from (function.__kwdefaults__ or {}).items()
+    for default in function.__defaults__ or ():
+        yield "a default argument", default
+
+
+def _culprit(job: Any) -> str:
+    named = job if isinstance(job, dict) else {f.name: getattr(job, f.name) for f in dataclasses.fields(job)}
+    for role, value in named.items():
+        if _picklable(value):
+            continue
+        if isinstance(value, dict):
+            bad = next((key for key, item in value.items() if not _picklable(item)), None)
+            return f"{role}[{bad!r}]"
+        for name, captured in _captured(value):
+            if not _picklable(captured):
+                function = getattr(value, "__name__", type(value).__name__)
+                return f"the variable `{name}` ({type(captured).__name__}) of {role} function `{function}`"
+        return f"`{role}`"
+    return ""
+
+
+# ---------------------------------------------------------------- control records
+
+
+def to_plain(value: Any) -> Any:
+    """A dataclass as dicts, lists and scalars, ready for JSON or MessagePack."""
+    if dataclasses.is_dataclass(value):
+        return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, dict):
+        return {key: to_plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_plain(item) for item in value]
+    return value
+
+
+@functools.cache
+def _field_types(cls: type) -> dict[str, Any]:
+    hints = typing.get_type_hints(cls)
+    return {f.name: hints[f.name] for f in dataclasses.fields(cls)}
+
+
+def from_plain(kind: Any, value: Any) -> Any:
+    """Build `kind` (a dataclass, enum, tuple, dict, optional or scalar type) from plain data.
+
+    Unknown fields are dropped; a missing one without default raises TypeError, a value of the
+    wrong type TypeError or ValueError.
+    """
+    if dataclasses.is_dataclass(kind):
+        if not isinstance(value, dict):
+            raise TypeError(f"expected the fields of {kind}, got {type(value).__name__}")
+        fields = _field_types(typing.cast(type, kind))
+        found = {name: from_plain(hint, value[name]) for name, hint in fields.items() if name in value}
+        return typing.cast(type, kind)(**found)
+    origin = typing.get_origin(kind)
+    if origin in (types.UnionType, typing.Union):
+        inner = next(arg for arg in typing.get_args(kind) if arg is not type(None))
+        return None if value is None else from_plain(inner, value)
+    if origin in (tuple, dict) and not isinstance(value, dict if origin is dict else (list, tuple)):
+        raise TypeError(f"expected a {origin.__name__}, got {type(value).__name__}")
+    if origin is tuple:
+        item = typing.get_args(kind)[0]
+        return tuple(from_plain(item, element) for element in value)
+    if origin is dict:
+        item = typing.get_args(kind)[1]
+        return {key: from_plain(item, element) for key, element in value.items()}
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        return kind(value)
+    if kind is float and type(value) is int:
+        return float(value)
+    if isinstance(kind, type) and type(value) is not kind:
+        raise TypeError(f"expected {kind.__name__}, got {type(value).__name__}")
+    return value
+
+
+def pack(message: Any) -> bytes:
+    """A control record as MessagePack."""
+    return typing.cast(bytes, msgpack.packb(to_plain(message), unicode_errors="surrogatepass"))
+
+
+def unpack(data: bytes) -> Any:
+    """The plain data that `pack` wrote."""
+    return msgpack.unpackb(data, strict_map_key=False, unicode_errors="surrogatepass")
+
+
+def canonical_json(value: Any) -> bytes:
+    """The one JSON text of plain data: sorted keys, two spaces, a newline at the end."""
+    text = json.dumps(to_plain(value), sort_keys=True, indent=2, ensure_ascii=False)
+    return (text + "\n").encode("utf-8", "surrogatepass")
+
+
+def sha256(data: bytes) -> str:
+    """Hexadecimal sha256."""
+    return hashlib.sha256(data).hexdigest()
+
+
+# ---------------------------------------------------------------- values
+
+PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes})
+_CONTAINERS = frozenset({tuple, list, set, frozenset, dict})
+_MUTABLE = frozenset({list, set, dict, bytearray})
+_DATED = frozenset({date, datetime, time, timedelta, Decimal, Fraction, UUID, bytearray})
+_MARSHAL, _MSGPACK = b"m", b"p"
+_DEPTH = 100
+"""Levels of nesting that a value may have; the recursions below need up to 7 frames a level."""
+
+
+class MutableValues(Exception):  # noqa: N818 - no error: it asks for another way
+    """Values can still change, so they must be packed one by one, as they are given."""
+
+
+def dump_values(values: list[Any], *, frozen: bool = False) -> list[bytes]:
+    """Pack values of any allowed types, exactly as they are now.
+
+    Raises ValueTypeError for a type that would not come back as it went in, and with `frozen`
+    MutableValues if a list, dict, set or bytearray is anywhere in them.
+    """
+    kinds = _inner_types(values)
+    if frozen and kinds & _MUTABLE:
+        raise MutableValues
+    if kinds & _DATED:
+        return [dump_value(value) for value in values]
+    return [_MARSHAL + marshal.dumps(value, 2) for value in values]
+
+
+def dump_value(value: Any) -> bytes:
+    """Pack one value; see `dump_values`."""
+    if _inner_types([value]) & _DATED:
+        return _MSGPACK + _packed(value)
+    return _MARSHAL + marshal.dumps(value, 2)
+
+
+def load_value(data: bytes) -> Any:
+    """The value that `dump_value` packed. Only for bytes whose digest was verified."""
+    if data[:1] == _MARSHAL:
+        return marshal.loads(data[1:])
+    return msgpack.unpackb(data[1:], **_STRICT)
+
+
+def _inner_types(values: Sequence[Any]) -> frozenset[type]:
+    """The exact types at every level, a level at a time, so that the loops run in C."""
+    found: set[type] = set()
+    level = list(values)
+    for _ in range(_DEPTH):
+        kinds = set(map(type, level))
+        found |= kinds
+        if not kinds & _CONTAINERS:
+            break
+        inner = [item for item in level if type(item) in _CONTAINERS]
+        if len(inner) > len(values):  # each object once: a cycle must not double each level
+            inner = list({id(item): item for item in inner}.values())
+        level = list(
+            chain.from_iterable(chain(item, item.values()) if type(item) is dict else item for item in inner)
+        )
+    else:
+        raise ValueTypeError(f"A value is nested more than {_DEPTH} levels deep, or holds itself.")
+    wrong = found - PLAIN - _CONTAINERS - _DATED
+    if wrong:
+        names = ", ".join(sorted(kind.__qualname__ for kind in wrong))
+        raise ValueTypeError(
+            f"A value of type {names} can't be shipped: it would not come back as it went in.",
+            hint="Give plain data: None, bool, int, float, str, bytes, dates, Decimal, tuples, lists, "
+            "sets, dicts.",
+        )
+    return frozenset(found)
+
+
+def _zone(value: datetime | time) -> Any:
+    zone = value.tzinfo
+    if zone is None:
+        return None
+    if type(zone) is ZoneInfo and zone.key:
+        return zone.key
+    if type(zone) is not timezone:
+        raise ValueTypeError(
+            f"A time zone of type {type(zone).__qualname__} can't be shipped.",
+            hint="Use datetime.timezone or zoneinfo.ZoneInfo.",
+        )
+    offset = zone.utcoffset(None) // timedelta(microseconds=1)
+    return offset if str(zone) == str(_unzone(offset)) else [offset, str(zone)]
+
+
+def _unzone(zone: Any) -> Any:
+    if isinstance(zone, str):
+        return ZoneInfo(zone)
+    if isinstance(zone, list):
+        return timezone(timedelta(microseconds=zone[0]), zone[1])
+    return zone if zone is None else timezone(timedelta(microseconds=zone))
+
+
+def _dump_clock(value: Any) -> Any:
+    return [value.replace(tzinfo=None, fold=0).isoformat(), value.fold, _zone(value)]
+
+
+def _load_clock(kind: Any) -> Callable[[Any], Any]:
+    return lambda v: kind.fromisoformat(v[0]).replace(fold=v[1], tzinfo=_unzone(v[2]))
+
+
+# (code, type, to packable data, from packable data)
+_EXTENSIONS: tuple[tuple[int, type, Callable[[Any], Any], Callable[[Any], Any]], ...] = (
+    (1, tuple, list, tuple),
+    (2, int, hex, lambda v: int(v, 16)),
+    (3, complex, lambda v: [v.real, v.imag], lambda v: complex(*v)),
+    (4, set, lambda v: sorted(map(_packed, v)), lambda v: set(map(_unpacked, v))),
+    (5, frozenset, lambda v: sorted(map(_packed, v)), lambda v: frozenset(map(_unpacked, v))),
+    (6, dict, lambda v: [[k, w] for k, w in v.items()], dict),
+    (7, bytearray, bytes, bytearray),
+    (8, date, date.isoformat, date.fromisoformat),
+    (9, datetime, _dump_clock, _load_clock(datetime)),
+    (10, time, _dump_clock, _load_clock(time)),
+    (11, timedelta, lambda v: [v.days, v.seconds, v.microseconds], lambda v: timedelta(*v)),
+    (12, Decimal, str, Decimal),
+    (13, Fraction, lambda v: [v.numerator, v.denominator], lambda v: Fraction(*v)),
+    (14, UUID, lambda v: v.bytes, lambda v: UUID(bytes=v)),
+)
+_DUMPERS = {kind: (code, dump) for code, kind, dump, _ in _EXTENSIONS}
+_LOADERS = {code: load for code, _, _, load in _EXTENSIONS}
+
+
+def _packed(value: Any) -> bytes:
+    return typing.cast(bytes, msgpack.packb(_wrap(value), unicode_errors="surrogatepass"))
+
+
+def _unpacked(data: bytes) -> Any:
+    return msgpack.unpackb(data, **_STRICT)
+
+
+def _wrap(value: Any) -> Any:
+    """`value` with everything that MessagePack does not tell apart wrapped as an extension."""
+    kind = type(value)
+    if kind is list:
+        return [_wrap(item) for item in value]
+    if kind in _DUMPERS and not (kind is int and -(2**63) <= value < 2**64):
+        code, dump = _DUMPERS[kind]
+        return msgpack.ExtType(code, _packed(dump(value)))
+    return value
+
+
+def _load_extension(code: int, data: bytes) -> Any:
+    return _LOADERS[code](_unpacked(data))
+
+
+_STRICT: dict[str, Any] = {
+    "ext_hook": _load_extension,
+    "strict_map_key": False,
+    "unicode_errors": "surrogatepass",
+    "raw": False,
+}

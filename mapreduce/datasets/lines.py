@@ -1,0 +1,96 @@
+"""Cutting a byte stream at line ends. Only LF ends a line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from mapreduce.errors import RecordTooLarge
+
+LF = b"\n"
+
+
+def read_fully(stream: BinaryIO, size: int) -> bytes:
+    """`size` bytes, fewer only at the end of the stream."""
+    data = stream.read(size)
+    if 0 < len(data) < size:
+        pieces = [data]
+        missing = size - len(data)
+        while missing and (data := stream.read(missing)):
+            pieces.append(data)
+            missing -= len(data)
+        return b"".join(pieces)
+    return data
+
+
+def line_blocks(
+    stream: BinaryIO, start: int, stop: int | None, block_size: int, max_record: int, uri: str
+) -> Iterator[tuple[int, bytes]]:
+    """Whole lines whose first byte lies in [start, stop), about `block_size` bytes at a time.
+
+    Gives (offset, bytes); the bytes end with LF, but perhaps at the end of the stream. The stream
+    is at its beginning; it is sought if `start` is not 0. `stop` None: all lines. The cuts
+    depend on the arguments and the content alone. Raises RecordTooLarge.
+    """
+    offset, rest = _first_line(stream, start, stop, block_size)
+    buffer = bytearray(rest)
+    seen = 0
+    while stop is None or offset < stop:
+        data = read_fully(stream, block_size)
+        buffer += data
+        end = _whole_lines(buffer, seen, None if stop is None else stop - offset, at_end=not data)
+        if end:
+            block = bytes(buffer[:end])
+            _check_lengths(block, offset, max_record, uri)
+            yield offset, block
+            del buffer[:end]
+            offset += end
+            seen = 0
+        elif len(buffer) > max_record + 2:
+            raise _too_large(uri, offset, max_record)
+        else:
+            seen = len(buffer)
+        if not data:
+            return
+
+
+def _first_line(stream: BinaryIO, start: int, stop: int | None, block_size: int) -> tuple[int, bytes]:
+    """The offset of the first line that begins at or after `start`, and bytes read from there on."""
+    if start == 0:
+        return 0, b""
+    stream.seek(start - 1)
+    offset = start - 1
+    while stop is None or offset < stop:
+        data = read_fully(stream, block_size)
+        if not data:
+            break
+        found = data.find(LF)
+        if found >= 0:
+            return offset + found + 1, data[found + 1 :]
+        offset += len(data)
+    return (offset if stop is None else max(offset, stop)), b""
+
+
+def _whole_lines(buffer: bytearray, seen: int, limit: int | None, *, at_end: bool) -> int:
+    """Length of the lines at the buffer's start that are complete and begin before `limit`."""
+    if limit is not None and limit <= len(buffer):
+        end = buffer.find(LF, max(limit - 1, seen)) + 1
+        if end:
+            return end
+    return len(buffer) if at_end else buffer.rfind(LF, seen) + 1
+
+
+def _check_lengths(block: bytes, offset: int, max_record: int, uri: str) -> None:
+    if len(block) <= max_record:
+        return
+    for line in block.split(LF):
+        if len(line.removesuffix(b"\r")) > max_record:
+            raise _too_large(uri, offset, max_record)
+        offset += len(line) + 1
+
+
+def _too_large(uri: str, offset: int, max_record: int) -> RecordTooLarge:
+    return RecordTooLarge(
+        f"{uri}: the record at byte {offset:,} is longer than max_record ({max_record:,} bytes).",
+        hint="Raise max_record, or look whether the file is text at all.",
+    )

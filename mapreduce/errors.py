@@ -1,0 +1,213 @@
+"""What can go wrong, told apart by what the reader must do about it.
+
+MapReduceError
+├── JobError                  mend the job, the command or an option
+│   ├── SerializationError    take the named variable out of the function
+│   └── OutputExists          choose another output, or overwrite
+├── InputError                mend or replace the input
+│   ├── InputMissing          nothing is there
+│   ├── InputDenied           the file may not be read
+│   ├── InputChanged          the file is not the one that was planned
+│   ├── InputCorrupt          the file can't be decompressed
+│   ├── DecodeError           bytes that are not text in the given encoding
+│   └── RecordTooLarge        a record over `max_record`
+├── UserCodeError             mend a function of the job
+│   ├── UserFunctionError     it raised
+│   ├── PairError             it gave something that is not a pair
+│   ├── KeyTypeError          it gave a key of a type that can't be a key
+│   ├── ValueTypeError        it gave a value that can't be shipped or aggregated
+│   ├── RecordError           it gave a record that the output can't hold
+│   └── WorkerCrash           it ended its process
+├── StorageError              mend the machine: disk, permissions, descriptors
+│   └── SegmentError          intermediate data is gone or damaged
+├── ManifestError             the output is not what its manifest says
+├── SinkError                 the result stands; somebody was not told
+└── InternalError             report it: a promise of the engine was broken
+"""
+
+from __future__ import annotations
+
+import traceback
+from enum import Enum
+from typing import Any, ClassVar
+
+
+class Retry(Enum):
+    """What a failed attempt says about the next one."""
+
+    NEVER = "never"
+    """The same input gives the same error: the task has failed."""
+    CONFIRM = "confirm"
+    """Code may fail by chance: try again until it fails twice in the same place."""
+    ALWAYS = "always"
+    """The machine failed, not the task: try again, with a budget of its own."""
+
+
+class MapReduceError(Exception):
+    """The root. `message` says where and why, `hint` what to do.
+
+    `details` is text that helps to find the cause (a traceback of the user's own code),
+    `trace` the whole traceback, `place` names the line that failed, so that two failures
+    can be recognised as one. All are plain text: an error crosses processes as data.
+    """
+
+    retry: ClassVar[Retry] = Retry.NEVER
+    exit_code: ClassVar[int] = 1
+
+    def __init__(
+        self, message: str, *, hint: str = "", details: str = "", trace: str = "", place: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.details = details
+        self.trace = trace
+        self.place = place or message
+
+    def __str__(self) -> str:
+        return ("\n" if "\n" in self.message else " ").join(filter(None, (self.message, self.hint)))
+
+    def to_plain(self) -> dict[str, str]:
+        """The error as a dict of strings, for a pipe, a log or a manifest."""
+        fields = {name: getattr(self, name) for name in ("message", "hint", "details", "trace", "place")}
+        return {"kind": type(self).__name__, **fields}
+
+
+class JobError(MapReduceError):
+    """The job, the command or an option is not valid; nothing ran."""
+
+    exit_code = 2
+
+
+class SerializationError(JobError):
+    """A function refers to something that can't be sent to a worker."""
+
+
+class OutputExists(JobError):
+    """The output holds a result, or files that no run of this engine wrote."""
+
+    exit_code = 1
+
+
+class InputError(MapReduceError):
+    """The input can't be read as the job asks."""
+
+
+class InputMissing(InputError):
+    """No file is there, or no file matches."""
+
+
+class InputDenied(InputError):
+    """The file exists and may not be read."""
+
+
+class InputChanged(InputError):
+    """The file differs from the one that was planned, or went away."""
+
+
+class InputCorrupt(InputError):
+    """The compressed file is truncated or damaged."""
+
+
+class DecodeError(InputError):
+    """Bytes that the encoding does not allow."""
+
+
+class RecordTooLarge(InputError):
+    """A record is longer than `max_record`."""
+
+
+class UserCodeError(MapReduceError):
+    """A function of the job did something it must not."""
+
+
+class UserFunctionError(UserCodeError):
+    """A function raised an exception."""
+
+    retry = Retry.CONFIRM
+
+
+class PairError(UserCodeError):
+    """A map gave something that is not a 2-tuple."""
+
+
+class KeyTypeError(UserCodeError):
+    """A key is of a type that can't be a key."""
+
+
+class ValueTypeError(UserCodeError):
+    """A value can't be shipped, or the aggregate does not take it."""
+
+
+class RecordError(UserCodeError):
+    """The output's format can't hold a record."""
+
+
+class WorkerCrash(UserCodeError):
+    """The process that ran an attempt ended without a result."""
+
+    retry = Retry.ALWAYS
+
+
+class StorageError(MapReduceError):
+    """A disk, a folder or a descriptor failed."""
+
+    retry = Retry.ALWAYS
+
+
+class SegmentError(StorageError):
+    """Intermediate data of one map is missing or damaged; `map_index` says whose.
+
+    The coordinator runs that map again.
+    """
+
+    def __init__(self, message: str, *, map_index: int = -1, **text: str) -> None:
+        super().__init__(message, **text)
+        self.map_index = map_index
+
+    def to_plain(self) -> dict[str, str]:
+        """The fields of the root, and the map's index."""
+        return {**super().to_plain(), "map_index": str(self.map_index)}
+
+
+class ManifestError(MapReduceError):
+    """A manifest is missing or damaged, or its parts are not what it says."""
+
+
+class SinkError(MapReduceError):
+    """A sink failed. The committed result is not touched by it."""
+
+    exit_code = 4
+
+
+class InternalError(MapReduceError):
+    """A promise of the engine was broken."""
+
+    retry = Retry.CONFIRM
+
+
+def _tree(cls: type[MapReduceError]) -> dict[str, type[MapReduceError]]:
+    found = {cls.__name__: cls}
+    for child in cls.__subclasses__():
+        found |= _tree(child)
+    return found
+
+
+def from_plain(fields: dict[str, Any]) -> MapReduceError:
+    """The error that `to_plain` described; of an unknown kind, an InternalError."""
+    text = {name: str(value) for name, value in fields.items()}
+    cls = _tree(MapReduceError).get(text.pop("kind", ""), InternalError)
+    if cls is SegmentError:
+        return SegmentError(text.pop("message"), map_index=int(text.pop("map_index", "-1")), **text)
+    text.pop("map_index", None)
+    return cls(text.pop("message", "unknown error"), **text)
+
+
+def internal(error: BaseException) -> InternalError:
+    """Wrap an exception that the engine did not expect."""
+    return InternalError(
+        f"The engine itself failed: {type(error).__name__}: {error}.",
+        hint="Please report it with the traceback (--traceback).",
+        trace="".join(traceback.format_exception(error)),
+        place=f"{type(error).__name__}:{error}",
+    )

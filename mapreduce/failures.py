@@ -1,0 +1,71 @@
+"""User code that failed: what to say about it."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from types import TracebackType
+from typing import TypeVar
+
+from mapreduce.errors import MapReduceError, UserFunctionError
+
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+E2 = TypeVar("E2", bound=MapReduceError)
+
+
+def user_error(error: BaseException, where: str) -> UserFunctionError:
+    """The error for an exception out of a function of the job: its own frames only."""
+    if isinstance(error, UserFunctionError):
+        reason, hint = error.message, error.hint
+    else:
+        reason, hint = _reason(error), "Mend the function, or let it skip such input."
+    frames = _user_frames(error.__traceback__)
+    return UserFunctionError(
+        f"{where}: {reason}",
+        hint=hint,
+        details="".join(traceback.format_list(frames)).rstrip(),
+        trace=_trace(error),
+        place=f"{type(error).__qualname__}:{frames[-1].filename}:{frames[-1].lineno}" if frames else reason,
+    )
+
+
+def located(error: E2, where: str, record: object) -> E2:
+    """The same error with its place, and the beginning of the record, in the message."""
+    if where:
+        error.message = f"{where}: {error.message}"
+    if record is not None:
+        error.message += f"\n  record: {_shown(record)}"
+    error.args = (error.message,)
+    return error
+
+
+def _shown(record: object) -> str:
+    if isinstance(record, (str, bytes)):
+        return repr(record[:200]) + ("…" if len(record) > 200 else "")
+    return _safe_repr(record)[:200]
+
+
+def _safe_repr(value: object) -> str:
+    try:
+        return repr(value)
+    except Exception as error:  # noqa: BLE001 - a hostile __repr__ must not hide the first error
+        return f"<{type(value).__name__} whose repr raises {type(error).__name__}>"
+
+
+def _reason(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - a hostile __str__ must not hide the first error
+        text = "<its text can't be made>"
+    return f"{type(error).__qualname__}: {text}." if text else f"{type(error).__qualname__}."
+
+
+def _user_frames(trace: TracebackType | None) -> list[traceback.FrameSummary]:
+    return [frame for frame in traceback.extract_tb(trace) if not frame.filename.startswith(_PACKAGE)]
+
+
+def _trace(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(error))
+    except Exception:  # noqa: BLE001 - the text of a hostile exception
+        return "".join(traceback.format_tb(error.__traceback__))

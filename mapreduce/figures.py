@@ -1,0 +1,138 @@
+"""What is told about a result, in words: for the summary at the end of a run, and for reports.
+
+Text from outside (keys, file names, messages) is hostile: it passes `visible` before anybody sees it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from mapreduce.model import Manifest
+from mapreduce.units import show_size
+
+_ESCAPES = {"\n": r"\n", "\t": r"\t", "\r": r"\r"}
+_NUMBERS = re.compile(r"\d+")
+
+
+def visible(text: str) -> str:
+    """The text with everything escaped that a terminal or a browser would obey or hide.
+
+    Control and format characters (ANSI escapes, changes of direction, zero-width ones), unusual
+    spaces and lone surrogates; the result is one line.
+    """
+    return text if text.isprintable() else "".join(map(_visible, text))
+
+
+def visible_lines(text: str) -> str:
+    """The same, but line feeds stay."""
+    return "\n".join(map(visible, text.split("\n")))
+
+
+def _visible(character: str) -> str:
+    if character.isprintable():
+        return character
+    code = ord(character)
+    if character in _ESCAPES:
+        return _ESCAPES[character]
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 65536 else f"\\U{code:08x}"
+
+
+def count(number: int, noun: str) -> str:
+    """ "1 part", "2,000 parts"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people: "0.4 s", "3 min 20 s", "2 h 05 min"."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    if (whole := round(seconds)) < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600:,} h {whole % 3600 // 60:02d} min"
+
+
+def when(started: str) -> str:
+    """A manifest's time for people: to the second, in UTC."""
+    try:
+        return f"{datetime.fromisoformat(started):%Y-%m-%d %H:%M:%S} UTC"
+    except ValueError:
+        return visible(started)
+
+
+def shares(first: float, second: float) -> tuple[str, str]:
+    """Two parts of a whole in percent."""
+    whole = first + second
+    part = round(100 * first / whole) if whole > 0 else 0
+    return f"{part} %", f"{100 - part if whole > 0 else 0} %"
+
+
+def facts(manifest: Manifest) -> list[tuple[str, str]]:
+    """The figures of a run, as (label, text), in the order in which one asks for them."""
+    return [(label, text) for label, text in _facts(manifest) if text]
+
+
+def _facts(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    totals = manifest.totals
+    reduces = manifest.tasks.get("reduce", 0)
+    yield "records", f"{totals.records_in:,} in, {totals.records_out:,} out"
+    if reduces:
+        yield "pairs", f"{totals.pairs:,}, in {count(totals.groups, 'group')}"
+    yield "bytes", _bytes(manifest)
+    yield "tasks", _tasks(manifest)
+    yield "time", _time(manifest)
+    if totals.slowest_task:
+        yield "slowest task", f"{totals.slowest_task}, {duration(totals.slowest_seconds)}"
+    if reduces > 1 and totals.largest_shard >= 0:
+        yield "largest shard", f"{totals.largest_shard}, {count(totals.largest_shard_pairs, 'pair')}"
+    yield "counters", ", ".join(f"{visible(name)} {n:,}" for name, n in manifest.counters.items())
+    yield "retried", "; ".join(f"{n} × {cause}" for n, cause in retries(manifest))
+
+
+def _bytes(manifest: Manifest) -> str:
+    totals = manifest.totals
+    shuffled = f"{show_size(totals.bytes_shuffled)} shuffled, " if manifest.tasks.get("reduce") else ""
+    return f"{show_size(totals.bytes_in)} in, {shuffled}{show_size(totals.bytes_out)} out"
+
+
+def _tasks(manifest: Manifest) -> str:
+    tasks = " and ".join(f"{n:,} {kind}" for kind, n in manifest.tasks.items() if n)
+    workers = len({attempt.worker for attempt in manifest.attempts})
+    return f"{tasks}, on {count(workers, 'worker')}" if tasks else ""
+
+
+def _time(manifest: Manifest) -> str:
+    totals = manifest.totals
+    functions, engine = shares(totals.user_seconds, totals.engine_seconds)
+    return (
+        f"functions {duration(totals.user_seconds)} ({functions}), "
+        f"engine {duration(totals.engine_seconds)} ({engine})"
+    )
+
+
+def phases(manifest: Manifest) -> str:
+    """Wall time: the whole, and where it went."""
+    seconds = manifest.seconds
+    told = [name for name in ("plan", "map", "reduce") if seconds.get(name, 0.0) >= 0.05]
+    parts = [f"{name} {duration(seconds[name])}" for name in told]
+    return duration(seconds.get("total", 0.0)) + (f" ({', '.join(parts)})" if parts else "")
+
+
+def retries(manifest: Manifest) -> list[tuple[int, str]]:
+    """Attempts that did not succeed, grouped by cause, the most frequent first: (number, an example).
+
+    Messages that differ in numbers only (process, task, offset) have one cause.
+    """
+    return grouped([attempt.error for attempt in manifest.attempts if attempt.outcome != "succeeded"])
+
+
+def grouped(errors: Sequence[str]) -> list[tuple[int, str]]:
+    """Messages as (how many of its kind, the first of them)."""
+    kinds: dict[str, list[str]] = {}
+    for error in errors:
+        kinds.setdefault(_NUMBERS.sub("0", error), []).append(error)
+    found = [(len(kind), visible(kind[0].split("\n", 1)[0])) for kind in kinds.values()]
+    return sorted(found, key=lambda item: -item[0])

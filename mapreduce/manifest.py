@@ -1,0 +1,123 @@
+"""The manifest: sealed, written once, read, verified against the files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+from mapreduce.codec import canonical_json, from_plain, sha256, to_plain
+from mapreduce.errors import ManifestError, OutputExists
+from mapreduce.model import FORMAT_VERSION, Manifest, Part
+from mapreduce.store import layout
+from mapreduce.store.local import LocalStore, storage_errors
+
+_PACKAGES = ("mapreduce", "polars", "polars-hash", "xxhash", "msgpack", "cloudpickle", "fsspec")
+
+
+@cache
+def versions() -> dict[str, str]:
+    """What the result's bytes may depend on."""
+    return {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}
+
+
+def seal(manifest: Manifest) -> Manifest:
+    """The manifest with its digest."""
+    return replace(manifest, digest=_digest(manifest))
+
+
+def _digest(manifest: Manifest) -> str:
+    fields = to_plain(manifest)
+    del fields["digest"]
+    return sha256(canonical_json(fields))
+
+
+def parse(data: bytes, where: object) -> Manifest:
+    """A manifest from its bytes. Raises ManifestError if anything about it is wrong."""
+    try:
+        fields = json.loads(data)
+        newer = fields["version"] > FORMAT_VERSION
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(where, f"{type(error).__name__}: {error}") from None
+    if newer:
+        raise ManifestError(
+            f"{where} has format {fields['version']}; this version reads up to {FORMAT_VERSION}.",
+            hint="Install a newer mapreduce.",
+        )
+    try:
+        manifest: Manifest = from_plain(Manifest, fields)
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise _damaged(where, str(error)) from None
+    if canonical_json(manifest) != data or _digest(manifest) != manifest.digest:
+        raise _damaged(where, "its digest does not fit its content")
+    return manifest
+
+
+def _damaged(where: object, why: str) -> ManifestError:
+    return ManifestError(f"{where} is damaged: {why}.", hint="Run the job again with --overwrite.")
+
+
+def load(directory: Path) -> Manifest:
+    """The manifest of an output directory. Raises ManifestError."""
+    path = directory / layout.MANIFEST
+    try:
+        with storage_errors("read", path):
+            return parse(path.read_bytes(), path)
+    except FileNotFoundError:
+        raise ManifestError(
+            f"{directory} has no {layout.MANIFEST}: no run has committed a result there.",
+            hint="Check the path, or run the job.",
+        ) from None
+
+
+def publish(store: LocalStore, manifest: Manifest, *, overwrite: bool) -> None:
+    """Make the result visible. May be repeated. Raises OutputExists if another result is there."""
+    data = canonical_json(manifest)
+    if overwrite:
+        store.put(layout.MANIFEST, data)
+    elif not store.create(layout.MANIFEST, data):
+        raise OutputExists(
+            f"{store.root} got a result of another run meanwhile.",
+            hint="Look at it with `mapreduce show`, or run again with --overwrite.",
+        )
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that `verify` found: the file, and what is wrong with it."""
+
+    name: str
+    problem: str
+
+
+def verify(directory: Path) -> tuple[Manifest, list[Finding]]:
+    """Compare every file of an output with its manifest. Raises ManifestError if that is unreadable."""
+    manifest = load(directory)
+    findings = [
+        Finding(part.name, problem) for part in manifest.parts if (problem := _check(directory, part))
+    ]
+    named = {part.name for part in manifest.parts} | {layout.MANIFEST, layout.SINKS}
+    findings += [
+        Finding(path.name, "extra: the manifest does not name it")
+        for path in sorted(directory.iterdir())
+        if path.name not in named
+    ]
+    return manifest, findings
+
+
+def _check(directory: Path, part: Part) -> str:
+    if Path(part.name).name != part.name:
+        return "the manifest names a file outside the directory"
+    try:
+        with storage_errors("read", part.name), open(directory / part.name, "rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            size = stream.tell()
+    except FileNotFoundError:
+        return "missing"
+    if size != part.size:
+        return f"{size:,} bytes where the manifest says {part.size:,}"
+    return "" if digest == part.digest else "its bytes have changed (sha256 differs)"

@@ -1,0 +1,270 @@
+"""One map attempt: records of a split, through the job's function, into a buffer of pairs."""
+
+from __future__ import annotations
+
+import gc
+import inspect
+import time
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice, repeat
+from typing import Any
+
+from mapreduce.codec import MutableValues, dump_value
+from mapreduce.context import Context
+from mapreduce.errors import MapReduceError, PairError, UserFunctionError
+from mapreduce.failures import located, user_error
+from mapreduce.job import Job, function_name, takes_blocks, takes_context
+from mapreduce.model import Location, Split, Work
+from mapreduce.protocols import Block, RecordWriter, Report, Source
+from mapreduce.shuffle.buffer import Buffer, make_buffer
+from mapreduce.shuffle.columns import Pairs
+from mapreduce.timing import Timed
+
+BATCH = 1024
+"""Pairs that exist as tuples at once: they stay in the processor's cache."""
+
+_HINT = "A map gives an iterable of 2-tuples (key, value), or None for nothing."
+
+
+def run_map(
+    job: Job, source: Source, split: Split, context: Context, report: Report
+) -> tuple[Pairs | None, Work]:
+    """Map a split; the pairs in emit order, combined where the job allows it."""
+
+    def target(careful: bool) -> _PairTarget:
+        return _PairTarget(make_buffer(job.reduce, _combiner(job)), careful)
+
+    mapping = _Mapping(job, context, target)
+    try:
+        work = mapping.run(source, split, report)
+    except MutableValues:
+        context.counters.clear()
+        mapping.target = target(True)
+        work = mapping.run(source, split, report)
+    return mapping.target.finish(), work
+
+
+def run_map_only(
+    job: Job, source: Source, split: Split, writer: RecordWriter, context: Context, report: Report
+) -> Work:
+    """Map a split of a job without reduce: what the function gives are records, written as they are."""
+    return _Mapping(job, context, lambda _: _RecordTarget(writer)).run(source, split, report)
+
+
+def _combiner(job: Job) -> Callable[[Any, list[Any]], Any] | None:
+    combine = job.combine
+    if combine is None:
+        return None
+
+    def guarded(key: Any, values: list[Any]) -> Any:
+        try:
+            return combine(key, iter(values))
+        except (Exception, SystemExit, GeneratorExit) as error:
+            where = f"combine {function_name(combine)} failed for the key {repr(key)[:200]}"
+            raise user_error(error, where) from error
+
+    return guarded
+
+
+class _Mapping:
+    """Calls the function block by block; when a block fails, finds the record that did it."""
+
+    def __init__(self, job: Job, context: Context, make_target: Callable[[bool], Any]) -> None:
+        self._function = job.map
+        self._context = context
+        self._stream = _streamer(job.map, context)
+        self._make_target = make_target
+        self.target = make_target(False)
+
+    def run(self, source: Source, split: Split, report: Report) -> Work:
+        records = size = pairs = 0
+        user = 0.0
+        reported = time.perf_counter()
+        for block in source.read(split):
+            gc.disable()  # a block makes no cycles, but many tuples that the collector would visit
+            try:
+                spent, made = self.target.take(self._stream(block))
+            except MutableValues:
+                raise
+            except (Exception, SystemExit, GeneratorExit) as error:
+                raise self._culprit(block, error) from error
+            finally:
+                gc.enable()
+            records += len(block.records)
+            size += block.size
+            pairs += made
+            user += spent
+            now = time.perf_counter()
+            if now - reported > 0.2:
+                report(size, records, pairs)
+                reported = now
+        return Work(records=records, pairs=pairs, bytes_in=size, user_seconds=user)
+
+    def _culprit(self, block: Block, error: BaseException) -> MapReduceError:
+        """Run the block again a record at a time, to name the one that fails."""
+        for index, record in enumerate(block.records):
+            single = _Single(block, index)
+            try:
+                self._make_target(True).take(self._stream(single))
+            except (Exception, SystemExit, GeneratorExit) as found:  # noqa: BLE001 - it is returned
+                return self._error(found, block.locate(index), record)
+        return self._error(error, block.location, None)
+
+    def _error(self, error: BaseException, location: Location, record: object) -> MapReduceError:
+        where = f"map {function_name(self._function)} failed on {location}"
+        if isinstance(error, MapReduceError) and not isinstance(error, UserFunctionError):
+            return located(error, f"map {function_name(self._function)}, {location}", record)
+        return located(user_error(error, where), "", record)
+
+
+class _Single:
+    """One record of a block, as a block."""
+
+    def __init__(self, block: Block, index: int) -> None:
+        self.records = [block.records[index]]
+        self.location = block.locate(index)
+        self.size = self.location.length
+
+    def locate(self, index: int) -> Location:
+        return self.location
+
+
+# ---------------------------------------------------------------- calling the function
+
+
+def _streamer(function: Callable[..., Any], context: Context) -> Callable[[Block], Iterator[Any]]:
+    """How the function's results for a block become one iterator."""
+    with_context = takes_context(function)
+    if takes_blocks(function):
+
+        def call(block: Block) -> Any:
+            context.at(block)
+            return function(block.records, context) if with_context else function(block.records)
+
+        return lambda block: _iterator(call(block))
+    if with_context:
+        return lambda block: _with_context(function, block, context)
+    if _is_generator(function):
+        return lambda block: chain.from_iterable(map(function, block.records))
+    # A plain function is called in a comprehension: a StopIteration that it raises would end `map`.
+    return lambda block: chain.from_iterable(
+        [given for given in [function(record) for record in block.records] if given is not None]
+    )
+
+
+def _is_generator(function: Callable[..., Any]) -> bool:
+    return inspect.isgeneratorfunction(function) or inspect.isgeneratorfunction(type(function).__call__)
+
+
+def _with_context(function: Callable[..., Any], block: Block, context: Context) -> Iterator[Any]:
+    for index, record in enumerate(block.records):
+        context.at(block, index)
+        given = function(record, context)
+        if given is not None:
+            yield from given
+
+
+def _iterator(given: Any) -> Iterator[Any]:
+    return iter(()) if given is None else iter(given)
+
+
+# ---------------------------------------------------------------- taking what it gives
+
+
+class _PairTarget:
+    """Takes pairs into a buffer: in batches, or, where a function may still change a value that it
+    gave, carefully: every value is packed before the function goes on.
+    """
+
+    def __init__(self, buffer: Buffer, careful: bool) -> None:
+        self._buffer = buffer
+        self._careful = careful and buffer.keeps_values
+
+    def take(self, stream: Iterator[Any]) -> tuple[float, int]:
+        """Seconds inside the function, and the number of pairs."""
+        if repeated := _repeated(stream):
+            spent, made = self._take_repeated(*repeated)
+        elif self._careful:
+            spent, made = self._take_carefully(stream)
+        else:
+            spent, made = self._take_pairs(stream)
+        self._buffer.end_block()
+        return spent, made
+
+    def _take_pairs(self, stream: Iterator[Any]) -> tuple[float, int]:
+        spent, made, clock = 0.0, 0, time.perf_counter
+        while True:
+            start = clock()
+            batch = list(islice(stream, BATCH))
+            spent += clock() - start
+            if not batch:
+                return spent, made
+            made += len(batch)
+            self._buffer.add(*_unzipped(batch))
+
+    def _take_carefully(self, stream: Iterator[Any]) -> tuple[float, int]:
+        timed = Timed(stream)
+        keys: list[Any] = []
+        packed: list[bytes] = []
+        for pair in timed:
+            (key,), (value,) = _unzipped([pair])
+            keys.append(key)
+            packed.append(dump_value(value))
+        self._buffer.add_packed(keys, packed)
+        return timed.seconds, len(keys)
+
+    def _take_repeated(self, keys: Iterator[Any], value: Any) -> tuple[float, int]:
+        spent, made, clock = 0.0, 0, time.perf_counter
+        while True:
+            start = clock()
+            batch = list(islice(keys, BATCH))
+            spent += clock() - start
+            if not batch:
+                return spent, made
+            made += len(batch)
+            self._buffer.add_repeated(batch, value)
+
+    def finish(self) -> Pairs | None:
+        return self._buffer.finish()
+
+
+def _unzipped(batch: list[Any]) -> tuple[list[Any], list[Any]]:
+    if set(map(type, batch)) != {tuple}:
+        raise _no_pair(next(item for item in batch if type(item) is not tuple))
+    try:
+        return [key for key, _ in batch], [value for _, value in batch]
+    except ValueError:
+        raise _no_pair(next(item for item in batch if len(item) != 2)) from None
+
+
+def _repeated(stream: Iterator[Any]) -> tuple[Iterator[Any], Any] | None:
+    """The parts of `zip(keys, repeat(value))`, which are taken without a tuple a pair."""
+    if type(stream) is not zip:
+        return None
+    state: Any = stream.__reduce__()
+    parts = state[1]
+    if len(state) != 2 or len(parts) != 2 or type(parts[1]) is not repeat:
+        return None
+    try:
+        parts[1].__length_hint__()
+    except TypeError:  # without an end, as it should be
+        return parts[0], next(parts[1])
+    return None
+
+
+def _no_pair(given: object) -> PairError:
+    what = f"a tuple of {len(given)}" if type(given) is tuple else f"a {type(given).__qualname__}"
+    return PairError(f"it gave {what} where a pair belongs: {repr(given)[:200]}.", hint=_HINT)
+
+
+class _RecordTarget:
+    """Takes records into a part, each before the function goes on and may change it."""
+
+    def __init__(self, writer: RecordWriter) -> None:
+        self._writer = writer
+
+    def take(self, stream: Iterable[Any]) -> tuple[float, int]:
+        timed = Timed(stream)
+        before = self._writer.records
+        self._writer.write(timed)
+        return timed.seconds, self._writer.records - before

@@ -1,0 +1,294 @@
+"""The nouns of a run: what is planned, tried, accepted and committed.
+
+All are frozen and hold plain data only, so each can be written to a manifest or sent
+through a pipe by `codec.to_plain`. Sizes and offsets are bytes, times seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+FORMAT_VERSION = 1
+"""Of the manifest. A reader refuses a higher one."""
+
+
+class Status(StrEnum):
+    """How a run ended."""
+
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+
+class Kind(StrEnum):
+    """What a task does."""
+
+    MAP = "map"
+    REDUCE = "reduce"
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """One file of the input, as it was when the run was planned.
+
+    `fingerprint` is compared for equality only. `compression` is what the content says:
+    "" or "gzip". A source in memory has one `InputFile` with the uri "records:".
+    """
+
+    uri: str
+    size: int
+    fingerprint: str
+    compression: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The records of `file` whose first byte lies in [start, stop).
+
+    For a compressed file the range is the whole file, and start and stop are stored bytes. For
+    records in memory they are indexes. `records`, where it is set, is the number of records
+    to read from the split's start.
+    """
+
+    index: int
+    file: InputFile
+    start: int
+    stop: int
+    records: int | None = None
+
+    @property
+    def size(self) -> int:
+        """Stored bytes of the split."""
+        return self.stop - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where a record, or a block of records, stands: bytes, after decompression."""
+
+    uri: str
+    offset: int
+    length: int
+
+    def __str__(self) -> str:
+        if self.uri == "records:":
+            return f"Records, item {self.offset}"
+        return f"{self.uri}, byte {self.offset:,}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that decides the bytes of the result, fixed before the first task runs."""
+
+    run_id: str
+    job: str
+    splits: tuple[Split, ...]
+    inputs: tuple[InputFile, ...]
+    shards: int
+    """Number of reducers; 0 where the job has no reduce."""
+    code: str
+    """Hash of the job's functions."""
+    options: str
+    """Hash of everything else that was asked for."""
+
+    @property
+    def parts(self) -> int:
+        """Number of part files that the result will have."""
+        return self.shards or len(self.splits)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A stretch of rows of one shard, in place order, in a map attempt's data object."""
+
+    shard: int
+    place: int
+    """Hash of the first row's key."""
+    offset: int
+    length: int
+    rows: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One file of the result. `name` is relative to the output directory."""
+
+    index: int
+    name: str
+    records: int
+    size: int
+    """Stored bytes."""
+    digest: str
+    """sha256 of the stored bytes."""
+    plain_size: int
+    plain_digest: str
+    """sha256 of the bytes before compression."""
+    pairs: bool
+    """Every record is a (key, value) pair, and is read back as one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What an attempt did and what it cost."""
+
+    records: int = 0
+    """Records read by a map, or given by a reduce."""
+    pairs: int = 0
+    """Pairs given by a map's function, or read by a reduce."""
+    groups: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    user_seconds: float = 0.0
+    """Time inside the job's functions."""
+    seconds: float = 0.0
+    """Time of the whole attempt."""
+    peak_memory: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TaskId:
+    """A task of a run: one map of a split, or one reduce of a shard."""
+
+    kind: Kind
+    index: int
+
+    def __str__(self) -> str:
+        return f"{self.kind.value} {self.index}"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try of a task, in one worker. `number` counts from 1 within the task."""
+
+    task: TaskId
+    number: int
+    worker: int
+
+    def __str__(self) -> str:
+        return f"{self.task}, attempt {self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Segments:
+    """Where a reduce finds what one map attempt made for its shard."""
+
+    map_index: int
+    name: str
+    layout: str
+    chunks: tuple[Chunk, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a successful attempt hands in. A map has `chunks`, the last stage a `part`."""
+
+    work: Work
+    counters: dict[str, int]
+    name: str = ""
+    """The data object of a map attempt."""
+    layout: str = ""
+    """Types of the columns of every chunk."""
+    chunks: tuple[Chunk, ...] = ()
+    digest: str = ""
+    """Of the content: equal for attempts that made equal data, whatever their names."""
+    part: Part | None = None
+    inputs: str = ""
+    """For a reduce: the digest of all the map results that were current when it was sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRecord:
+    """A line of the manifest's account of attempts."""
+
+    task: str
+    attempt: int
+    worker: int
+    outcome: str
+    seconds: float
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Sums over the accepted attempts of a run."""
+
+    records_in: int = 0
+    pairs: int = 0
+    groups: int = 0
+    records_out: int = 0
+    bytes_in: int = 0
+    bytes_shuffled: int = 0
+    bytes_out: int = 0
+    user_seconds: float = 0.0
+    engine_seconds: float = 0.0
+    slowest_task: str = ""
+    slowest_seconds: float = 0.0
+    largest_shard: int = -1
+    largest_shard_pairs: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a run did, written once when it committed; it makes the output visible.
+
+    Readers follow `parts` and look at nothing else in the directory. `digest` is the sha256
+    of the canonical JSON of all other fields. `previous` is the digest of the manifest that
+    this one replaced, or "".
+    """
+
+    version: int
+    job: str
+    run_id: str
+    status: Status
+    output: str
+    """The dataset class that the parts are written with."""
+    code: str
+    options: str
+    inputs: tuple[InputFile, ...]
+    parts: tuple[Part, ...]
+    counters: dict[str, int]
+    totals: Totals
+    tasks: dict[str, int]
+    """Number of map and of reduce tasks."""
+    attempts: tuple[AttemptRecord, ...]
+    started: str
+    """UTC, ISO 8601."""
+    seconds: dict[str, float]
+    """Wall time: plan, map, reduce, total."""
+    versions: dict[str, str]
+    previous: str = ""
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What became of telling one sink."""
+
+    sink: str
+    key: str
+    """Idempotency key: the same for every delivery of one manifest to one sink."""
+    delivered: bool
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is; sums over accepted and running attempts."""
+
+    phase: str = "plan"
+    maps: int = 0
+    maps_done: int = 0
+    reduces: int = 0
+    reduces_done: int = 0
+    bytes_total: int = 0
+    bytes_done: int = 0
+    records: int = 0
+    pairs: int = 0
+    pairs_reduced: int = 0
+    pairs_shuffled: int = 0
+    bytes_shuffled: int = 0
+    retries: int = 0
+    workers: int = 0
+    details: dict[str, int] = field(default_factory=dict)

@@ -1,0 +1,84 @@
+"""From a job to a plan: what will be read, in which cuts, by how many reducers."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from mapreduce.codec import canonical_json, dump_code, sha256
+from mapreduce.datasets import as_output, as_source
+from mapreduce.errors import InputMissing, JobError
+from mapreduce.job import Job
+from mapreduce.model import InputFile, Plan, Split
+from mapreduce.protocols import Source
+
+SHARD_BYTES = 128 * 2**20
+
+
+def new_run_id(now: datetime) -> str:
+    """An id that sorts by time and is unique, also for runs that start at once."""
+    return f"{now.astimezone(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
+
+
+def make_plan(job: Job, run_id: str, limit: int | None = None) -> Plan:
+    """Look at the input and fix everything that decides the result's bytes. Raises InputError.
+
+    limit: read the first records only.
+    """
+    if limit is not None and (type(limit) is not int or limit < 1):
+        raise JobError(f"limit={limit!r}.", hint="Give a number of records, from 1.")
+    source = as_source(job.source)
+    files = tuple(source.files())
+    if not files and not job.allow_empty:
+        raise InputMissing(
+            f"No file matches {source!r}.",
+            hint="Check the pattern; an empty input is fine with allow_empty=True.",
+        )
+    splits = tuple(
+        Split(index, file, start, stop) for index, (file, start, stop) in enumerate(source.splits(files))
+    )
+    if limit is not None:
+        splits = _first_records(source, splits, limit)
+    return Plan(
+        run_id=run_id,
+        job=job.name,
+        splits=splits,
+        inputs=files,
+        shards=_shards(job, files),
+        code=sha256(dump_code({"map": job.map, "reduce": job.reduce, "combine": job.combine})),
+        options=sha256(canonical_json(_options(job, source, limit))),
+    )
+
+
+def _shards(job: Job, files: Sequence[InputFile]) -> int:
+    if job.reduce is None:
+        return 0
+    if job.shards != "auto":
+        return job.shards
+    stored = sum(file.size for file in files if file.uri != "records:")
+    return max(1, -(-stored // SHARD_BYTES))
+
+
+def _options(job: Job, source: Source, limit: int | None) -> dict[str, object]:
+    return {
+        "name": job.name,
+        "source": repr(source),
+        "output": repr(as_output(job.output)),
+        "shards": job.shards,
+        "limit": limit,
+        "side": sha256(dump_code({"side": dict(job.side)})),
+    }
+
+
+def _first_records(source: Source, splits: Sequence[Split], limit: int) -> tuple[Split, ...]:
+    """The splits that hold the first `limit` records, the last one cut short."""
+    chosen: list[Split] = []
+    for split in splits:
+        wanted = Split(split.index, split.file, split.start, split.stop, limit)
+        found = sum(len(block.records) for block in source.read(wanted))
+        chosen.append(wanted)
+        limit -= found
+        if limit <= 0:
+            break
+    return tuple(chosen)

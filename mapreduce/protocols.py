@@ -1,0 +1,157 @@
+"""Every extension point, on one page.
+
+A *source* cuts an input into splits and reads one; an *output* writes records to a stream and
+reads them back; a *sink* is told of a committed result; a *store* keeps whole objects under
+names that are written once; an *executor* runs attempts somewhere; an *observer* watches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, BinaryIO, Protocol, runtime_checkable
+
+from mapreduce.events import Event, Reported
+from mapreduce.model import Attempt, AttemptRecord, InputFile, Location, Progress, Split
+
+
+class Block(Protocol):
+    """Consecutive records of one split, read at once."""
+
+    records: list[Any]
+
+    @property
+    def location(self) -> Location:
+        """Of the whole block."""
+
+    @property
+    def size(self) -> int:
+        """Bytes, after decompression."""
+
+    def locate(self, index: int) -> Location:
+        """Of the record at `index` in `records`."""
+
+
+@runtime_checkable
+class Source(Protocol):
+    """An input. It is pickled with the job, so it holds paths and options, no open files."""
+
+    def files(self) -> list[InputFile]:
+        """What there is, in the order in which records count. Raises InputError."""
+
+    def splits(self, files: Sequence[InputFile]) -> list[tuple[InputFile, int, int]]:
+        """Cuts, in order, as (file, start, stop). They depend on files and options alone."""
+
+    def read(self, split: Split) -> Iterator[Block]:
+        """The records of one split. Every record belongs to exactly one split.
+
+        May be called any number of times. Raises InputError, naming file and offset.
+        """
+
+
+class RecordWriter(Protocol):
+    """Writes the records of one part. `pairs` tells whether all so far were pairs."""
+
+    records: int
+    pairs: bool
+
+    def write(self, records: Iterable[Any]) -> None:
+        """Append records, each before the next is asked for.
+
+        Raises RecordError for one that the format can't hold.
+        """
+
+    def write_pairs(self, keys: Sequence[Any], values: Sequence[Any]) -> None:
+        """Append pairs; the bytes are those of `write(list(zip(keys, values)))`."""
+
+    def close(self) -> None:
+        """Write what is left. The stream stays open."""
+
+
+@runtime_checkable
+class Output(Protocol):
+    """A format to write parts in. It is pickled with the job."""
+
+    suffix: str
+    """Of part files, with the dot."""
+
+    @property
+    def path(self) -> str | None:
+        """The directory to commit to; None keeps the result with the run."""
+
+    def writer(self, stream: BinaryIO) -> RecordWriter:
+        """A writer of one part: the same records give the same bytes."""
+
+    def read_part(self, stream: BinaryIO, pairs: bool) -> Iterator[Any]:
+        """The records of one part, in order."""
+
+
+@runtime_checkable
+class Sink(Protocol):
+    """Somebody who is told of a committed result, at least once."""
+
+    name: str
+    """Unique among a job's sinks; it is a part of the idempotency key."""
+
+    def deliver(self, result: Any, key: str) -> None:
+        """Tell of a JobResult; `key` is the same at every repetition. May raise anything."""
+
+
+class Store(Protocol):
+    """Whole objects under names with one writer each. Names are relative and use "/".
+
+    Every write is durable when it returns. `put` and `create` may be repeated after an error.
+    All raise StorageError; a missing object is FileNotFoundError from `read` and nothing else.
+    """
+
+    def put(self, name: str, data: bytes) -> None:
+        """Write an object whole: readers see all of it or nothing."""
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Write unless the name exists. True exactly if the object holds `data` afterwards."""
+
+    def read(self, name: str, start: int = 0, length: int | None = None) -> bytes:
+        """Bytes [start, start + length); an object that is shorter raises StorageError."""
+
+    def list(self, prefix: str = "") -> list[str]:
+        """Names below a directory, sorted."""
+
+    def delete(self, name: str) -> None:
+        """Remove an object; a missing one is no error."""
+
+
+class Observer(Protocol):
+    """Watches a run. Called from the coordinator's thread; must return at once."""
+
+    def progress(self, progress: Progress) -> None:
+        """The state of the run, several times a second."""
+
+    def attempt_ended(self, attempt: AttemptRecord) -> None:
+        """An attempt succeeded, failed or was lost."""
+
+    def finished(self, result: Any) -> None:
+        """The run has committed, and its sinks were told: a JobResult."""
+
+
+class Executor(Protocol):
+    """Runs one attempt at a time on each of its workers. Decides nothing.
+
+    `start` before `submit`, `close` always. Events come out of `poll`.
+    """
+
+    workers: int
+
+    def start(self) -> None:
+        """Make workers ready, or begin to."""
+
+    def submit(self, attempt: Attempt, request: dict[str, Any]) -> None:
+        """Run an attempt on `attempt.worker`, which must be idle."""
+
+    def poll(self, timeout: float) -> list[Event | Reported]:
+        """Wait up to `timeout` seconds for events."""
+
+    def close(self) -> None:
+        """End every worker, at once. May be called twice."""
+
+
+Report = Callable[[int, int, int], None]
+"""Called by a running attempt with (bytes read, records, pairs) so far."""

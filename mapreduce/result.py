@@ -1,0 +1,87 @@
+"""What a run came to: the manifest, and its records."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mapreduce.codec import sha256
+from mapreduce.datasets import JsonLines, Kept, Text
+from mapreduce.errors import ManifestError
+from mapreduce.manifest import load
+from mapreduce.model import Delivery, Manifest, Part, Status
+from mapreduce.protocols import Output
+
+_READERS: dict[str, Output] = {"JsonLines": JsonLines("."), "Text": Text("."), "Kept": Kept()}
+
+
+class JobResult:
+    """A committed result. Iterating it gives the records in part order, as often as one likes.
+
+    Pairs stay pairs, and tuple keys are rebuilt; without an output all types are kept.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        manifest: Manifest,
+        output: Output | None = None,
+        deliveries: tuple[Delivery, ...] = (),
+    ) -> None:
+        self.path = path
+        """The directory of manifest and parts."""
+        self.manifest = manifest
+        self.deliveries = deliveries
+        """What became of telling each sink."""
+        self._output = output
+
+    @classmethod
+    def load(cls, directory: str | Path) -> JobResult:
+        """The result in a directory. Raises ManifestError."""
+        return cls(Path(directory), load(Path(directory)))
+
+    def __repr__(self) -> str:
+        return f"<JobResult {self.manifest.job} {self.status.value}: {len(self.parts)} parts in {self.path}>"
+
+    @property
+    def status(self) -> Status:
+        """How the run ended."""
+        return self.manifest.status
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """What `ctx.count` added up to."""
+        return self.manifest.counters
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The files of the result, in order."""
+        return self.manifest.parts
+
+    @property
+    def errors(self) -> tuple[str, ...]:
+        """What went wrong on the way: attempts that failed and were redone."""
+        return tuple(attempt.error for attempt in self.manifest.attempts if attempt.error)
+
+    def __iter__(self) -> Iterator[Any]:
+        output = self._output or _READERS.get(self.manifest.output)
+        if output is None:
+            raise ManifestError(
+                f"{self.path} was written as {self.manifest.output}, which is not known here."
+            )
+        for part in self.parts:
+            yield from output.read_part(io.BytesIO(self.part_bytes(part)), part.pairs)
+
+    def part_bytes(self, part: Part) -> bytes:
+        """The verified bytes of one part. Raises ManifestError."""
+        try:
+            data = (self.path / Path(part.name).name).read_bytes()
+        except OSError as error:
+            raise ManifestError(
+                f"{part.name} can't be read: {error.strerror}.", hint=f"Run `mapreduce verify {self.path}`."
+            ) from error
+        if sha256(data) != part.digest:
+            raise ManifestError(f"{part.name} has changed.", hint=f"Run `mapreduce verify {self.path}`.")
+        return data

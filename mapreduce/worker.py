@@ -1,0 +1,133 @@
+"""Run one attempt: load nothing, decide nothing, leave nothing behind but what it hands in."""
+
+from __future__ import annotations
+
+import hashlib
+import resource
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from mapreduce.codec import from_plain
+from mapreduce.context import Context
+from mapreduce.datasets import as_output, as_source
+from mapreduce.errors import MapReduceError, internal
+from mapreduce.job import Job
+from mapreduce.mapper import run_map, run_map_only
+from mapreduce.model import Kind, Part, Result, Segments, Split, Work
+from mapreduce.protocols import RecordWriter, Report
+from mapreduce.reducer import run_reduce
+from mapreduce.shuffle.segments import content_digest, layout_of, write_segments
+from mapreduce.store import layout
+from mapreduce.store.local import LocalStore, storage_errors
+
+
+class Workbench:
+    """What every attempt of one run needs: the job and the places to read from and write to.
+
+    `setup` is plain data: run_id, run (the run's directory), output (the result's), shards.
+    """
+
+    def __init__(self, job: Job, setup: dict[str, Any]) -> None:
+        self.job = job
+        self.source = as_source(job.source)
+        self.output = as_output(job.output)
+        self.run_id: str = setup["run_id"]
+        self.shards: int = setup["shards"]
+        self.store = LocalStore(Path(setup["run"]))
+        self.parts = LocalStore(Path(setup["output"]), self.run_id)
+
+    def run(self, request: dict[str, Any], report: Report) -> Result:
+        """Run an attempt. Raises MapReduceError, whatever went wrong."""
+        start = time.perf_counter()
+        context = Context(self.job.side)
+        stage = self._stage(request)
+        try:
+            with storage_errors("write to", self.store.root):
+                result = stage(request, context, report)
+        except MapReduceError:
+            raise
+        except (Exception, SystemExit, GeneratorExit) as error:
+            raise internal(error) from error
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        work = replace(result.work, seconds=time.perf_counter() - start, peak_memory=peak)
+        return replace(result, work=work, counters=dict(context.counters))
+
+    def _stage(self, request: dict[str, Any]) -> Callable[[dict[str, Any], Context, Report], Result]:
+        if request["kind"] == Kind.REDUCE.value:
+            return self._reduce
+        return self._map if self.shards else self._map_only
+
+    def _map(self, request: dict[str, Any], context: Context, report: Report) -> Result:
+        split = from_plain(Split, request["split"])
+        pairs, work = run_map(self.job, self.source, split, context, report)
+        name = layout.map_name(split.index, request["nonce"])
+        if pairs is None:
+            return Result(work, {}, digest=content_digest("", ()))
+        with self.store.new_file(name, durable=False) as stream:
+            chunks = write_segments(stream, pairs, self.shards)
+        kinds = layout_of(pairs)
+        work = replace(work, bytes_out=sum(chunk.length for chunk in chunks))
+        return Result(work, {}, name, kinds, chunks, content_digest(kinds, chunks))
+
+    def _map_only(self, request: dict[str, Any], context: Context, report: Report) -> Result:
+        split = from_plain(Split, request["split"])
+        with self._part(split.index, request["nonce"]) as part:
+            work = run_map_only(self.job, self.source, split, part.writer, context, report)
+        return self._handed_in(part, work, "")
+
+    def _reduce(self, request: dict[str, Any], context: Context, report: Report) -> Result:
+        inputs = [from_plain(Segments, segments) for segments in request["segments"]]
+        with self._part(request["index"], request["nonce"]) as part:
+            work = run_reduce(self.job, self.store, inputs, part.writer, context, report)
+        return self._handed_in(part, work, request["inputs"])
+
+    @contextmanager
+    def _part(self, index: int, nonce: str) -> Iterator[PartFile]:
+        name = layout.part_name(index, self.run_id, nonce, self.output.suffix)
+        with self.parts.new_file(name) as stream:
+            digesting = DigestingStream(stream)
+            part = PartFile(index, name, digesting, self.output.writer(cast(BinaryIO, digesting)))
+            yield part
+            part.writer.close()
+
+    @staticmethod
+    def _handed_in(part: PartFile, work: Work, inputs: str) -> Result:
+        described = part.describe()
+        work = replace(work, bytes_out=described.size)
+        return Result(work, {}, digest=described.digest, part=described, inputs=inputs)
+
+
+class DigestingStream:
+    """A stream that counts and digests what is written to it."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._digest = hashlib.sha256()
+        self.size = 0
+
+    def write(self, data: bytes) -> int:
+        """Write all of `data`."""
+        self._digest.update(data)
+        self.size += len(data)
+        return self._stream.write(data)
+
+    def hexdigest(self) -> str:
+        """sha256 of everything written."""
+        return self._digest.hexdigest()
+
+
+class PartFile:
+    """A part that is being written."""
+
+    def __init__(self, index: int, name: str, stream: DigestingStream, writer: RecordWriter) -> None:
+        self.index, self.name, self.stream, self.writer = index, name, stream, writer
+
+    def describe(self) -> Part:
+        """The part as the manifest names it."""
+        size, digest = self.stream.size, self.stream.hexdigest()
+        pairs = self.writer.pairs and self.writer.records > 0
+        return Part(self.index, self.name, self.writer.records, size, digest, size, digest, pairs)
