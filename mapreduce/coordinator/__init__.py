@@ -1,0 +1,1 @@
+"""Who decides: a pure brain (`state`, `policy`) and the loop that acts for it."""

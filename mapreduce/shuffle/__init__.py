@@ -1,0 +1,1 @@
+"""Pairs between the functions: columns, their places, segments, groups."""

@@ -1,0 +1,207 @@
+"""What a map attempt holds of its pairs: columns, grouped early where the job allows it.
+
+Three buffers for three kinds of reduce. All are fed with lists of keys and values in emit order,
+are told when a block of input ends (so that a key or value that is refused is refused while its
+block is known), and finish as one `Pairs`. When they group depends on the number of rows alone.
+"""
+
+from __future__ import annotations
+
+from collections import _count_elements  # type: ignore[attr-defined]
+from collections.abc import Callable
+from typing import Any, ClassVar, Protocol
+
+import polars as pl
+
+from mapreduce.aggregates import Aggregate
+from mapreduce.codec import PLAIN, dump_value
+from mapreduce.shuffle.columns import Pairs, concat, key_columns, packed_series, value_columns
+from mapreduce.shuffle.groups import grouped
+from mapreduce.shuffle.states import join_states, make_states
+
+FLUSH_ROWS = 2**18
+"""Rows that are grouped at once on the map side."""
+TALLY_KEYS = 2**18
+"""Distinct keys that a tally holds."""
+
+
+class Buffer(Protocol):
+    """Takes the pairs of one map attempt."""
+
+    keeps_values: ClassVar[bool]
+    """Values stay as they are beyond `add`, so one that changes later must be packed first."""
+
+    def add(self, keys: list[Any], values: list[Any]) -> None:
+        """Take pairs. Raises ValueTypeError for values that the aggregate does not take."""
+
+    def add_repeated(self, keys: list[Any], value: Any) -> None:
+        """Take pairs that all have one value."""
+
+    def add_packed(self, keys: list[Any], packed: list[bytes]) -> None:
+        """Take pairs whose values were packed by the codec when they were given."""
+
+    def end_block(self) -> None:
+        """Make columns of what was added.
+
+        Raises KeyTypeError or ValueTypeError, and MutableValues if `add_packed` must be used.
+        """
+
+    def finish(self) -> Pairs | None:
+        """All that was added, in order; None for nothing. The buffer is used up."""
+
+
+class PlainBuffer:
+    """Keeps every pair."""
+
+    keeps_values: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        self._keys: list[Any] = []
+        self._values: list[Any] = []
+        self._parts: list[Pairs] = []
+
+    def add(self, keys: list[Any], values: list[Any]) -> None:
+        self._keys += keys
+        self._values += values
+
+    def add_repeated(self, keys: list[Any], value: Any) -> None:
+        self.add(keys, [value] * len(keys))
+
+    def add_packed(self, keys: list[Any], packed: list[bytes]) -> None:
+        if keys:
+            layout, series = key_columns(keys)
+            self._parts.append(Pairs(pl.DataFrame([*series, packed_series(packed)]), layout, "*"))
+
+    def end_block(self) -> None:
+        if self._keys:
+            keys, key_series = key_columns(self._keys)
+            values, value_series = value_columns(self._values)
+            self._parts.append(Pairs(pl.DataFrame(key_series + value_series), keys, values))
+            self._keys, self._values = [], []
+
+    def finish(self) -> Pairs | None:
+        return concat(self._parts) if self._parts else None
+
+
+class CombineBuffer(PlainBuffer):
+    """Joins the values of equal keys by the job's `combine` whenever enough rows have come."""
+
+    def __init__(self, combine: Callable[[Any, list[Any]], Any]) -> None:
+        super().__init__()
+        self._combine = combine
+        self._rows = 0
+
+    def end_block(self) -> None:
+        self._rows += len(self._keys)
+        super().end_block()
+        if self._rows >= FLUSH_ROWS:
+            self._parts = [self._combined()]
+            self._rows = 0
+
+    def finish(self) -> Pairs | None:
+        return self._combined() if self._parts else None
+
+    def _combined(self) -> Pairs:
+        joined = PlainBuffer()
+        for batch in grouped(concat(self._parts)):
+            odd: dict[str, list[Any]] = {"keys": [], "packed": []}
+            for key, group in batch:
+                value = self._combine(key, group) if len(group) > 1 else group[0]
+                if type(value) in PLAIN:
+                    joined.add([key], [value])
+                else:
+                    odd["keys"].append(key)
+                    odd["packed"].append(dump_value(value))
+            joined.end_block()
+            joined.add_packed(odd["keys"], odd["packed"])
+        return concat(joined._parts)
+
+
+class StateBuffer(PlainBuffer):
+    """Holds the aggregate's states instead of the values.
+
+    Pairs of one repeated value whose keys are plain str, int or bytes are counted in a dict, at
+    C speed and without making columns: the pattern of most counting jobs. That keeps neither
+    the order of pairs nor of keys, so only aggregates with a `tally` take part, and keys of
+    another type end the counting first.
+    """
+
+    keeps_values: ClassVar[bool] = False
+
+    def __init__(self, aggregate: Aggregate) -> None:
+        super().__init__()
+        self._aggregate = aggregate
+        self._rows = 0
+        self._states: list[Pairs] = []
+        self._tally: dict[Any, int] = {}
+        self._tallied: tuple[type, Any] | None = None
+
+    def add(self, keys: list[Any], values: list[Any]) -> None:
+        kinds = set(map(type, values))
+        self._aggregate.check(kinds)
+        if self._aggregate.counts_pairs:
+            self.add_repeated(keys, None)
+        elif kinds == {int} and values.count(values[0]) == len(values):
+            self.add_repeated(keys, values[0])
+        else:
+            self._add_columns(keys, values)
+
+    def add_repeated(self, keys: list[Any], value: Any) -> None:
+        self._aggregate.check({type(value)})
+        kinds = set(map(type, keys))
+        kind = next(iter(kinds))
+        if len(kinds) > 1 or kind not in (str, int, bytes) or not self._aggregate.can_tally(value):
+            self._add_columns(keys, [value] * len(keys))
+            return
+        if self._tallied != (kind, value):
+            self._end_tally()
+            self._tallied = (kind, value)
+        _count_elements(self._tally, keys)
+        if len(self._tally) > TALLY_KEYS:
+            self._end_tally()
+
+    def _add_columns(self, keys: list[Any], values: list[Any]) -> None:
+        self._end_tally()
+        super().add(keys, values)
+
+    def end_block(self) -> None:
+        self._rows += len(self._keys)
+        super().end_block()
+        if self._rows >= FLUSH_ROWS:
+            self._group()
+
+    def finish(self) -> Pairs | None:
+        self._end_tally()
+        self._group()
+        return join_states(self._aggregate, self._states) if self._states else None
+
+    def _end_tally(self) -> None:
+        if self._tallied is None or not self._tally:
+            return
+        self._group()
+        keys, key_series = key_columns(list(self._tally))
+        layout, states = self._aggregate.tally(self._tallied[1], list(self._tally.values()))
+        self._states.append(Pairs(pl.DataFrame(key_series + states), keys, layout))
+        self._tally, self._tallied = {}, None
+        self._join_states()
+
+    def _group(self) -> None:
+        """Turn the rows so far into states; they come before everything that is added later."""
+        super().end_block()
+        if self._parts:
+            self._states.append(make_states(self._aggregate, concat(self._parts)))
+            self._parts, self._rows = [], 0
+            self._join_states()
+
+    def _join_states(self) -> None:
+        """Join states when they would double, so that the work stays linear."""
+        rows = sum(map(len, self._states))
+        if len(self._states) > 1 and rows > 4 * max(FLUSH_ROWS, len(self._states[0])):
+            self._states = [join_states(self._aggregate, self._states)]
+
+
+def make_buffer(reduce: object, combine: Callable[[Any, list[Any]], Any] | None) -> Buffer:
+    """The buffer for a job's reduce."""
+    if isinstance(reduce, Aggregate) and reduce.combines:
+        return StateBuffer(reduce)
+    return CombineBuffer(combine) if combine else PlainBuffer()

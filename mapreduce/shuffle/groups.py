@@ -1,0 +1,69 @@
+"""Groups: the pairs of a frame by key, in key order, as Python objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+import polars as pl
+
+from mapreduce.errors import UserFunctionError
+from mapreduce.shuffle.columns import Pairs, python_keys, python_values
+
+BATCH = 2**15
+"""Values that become Python objects at once; a longer group is one batch."""
+
+
+class Values:
+    """A key's values: an iterator that can be used once. A second pass raises UserFunctionError."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self, values: list[Any]) -> None:
+        self._left: Any = iter(values)
+
+    def __iter__(self) -> Iterator[Any]:
+        if not self._left.__length_hint__():
+            raise UserFunctionError(
+                "The values of a key were iterated twice.",
+                hint="They are an iterator; write values = list(values) first if they fit in memory.",
+            )
+        return cast("Iterator[Any]", self._left)
+
+    def __next__(self) -> Any:
+        return next(self._left)
+
+    def __length_hint__(self) -> int:
+        return int(self._left.__length_hint__())
+
+
+def grouped(pairs: Pairs) -> Iterator[list[tuple[Any, list[Any]]]]:
+    """Batches of (key, values): keys ascend, values keep the order of the rows."""
+    if not len(pairs):
+        return
+    values = pairs.value_columns
+    keys = pairs.grouping
+    frame = keys.by(pairs.frame, *[pl.col(name) for name in values], pl.len().alias("rows"))
+    frame = frame.sort(keys.columns, nulls_last=False)
+    for start, stop in _batches(frame["rows"].to_list()):
+        batch = frame.slice(start, stop - start)
+        names = python_keys(batch, pairs.keys)
+        flat = python_values(batch.select(values).explode(values), pairs.values)
+        yield list(zip(names, _cut(flat, batch["rows"].to_list()), strict=True))
+
+
+def _batches(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
+    start = rows = 0
+    for index, size in enumerate(sizes):
+        if rows and rows + size > BATCH:
+            yield start, index
+            start, rows = index, 0
+        rows += size
+    yield start, len(sizes)
+
+
+def _cut(flat: list[Any], sizes: list[int]) -> Iterator[list[Any]]:
+    start = 0
+    for size in sizes:
+        yield flat[start : start + size]
+        start += size
