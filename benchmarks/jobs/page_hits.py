@@ -1,0 +1,12 @@
+"""How often was each path asked for? A record function: the way that most jobs are written."""
+
+from collections.abc import Iterator
+
+from mapreduce import Job, Sum, params
+
+
+def hits(line: str) -> Iterator[tuple[str, int]]:
+    yield line.split('"', 2)[1].split(" ", 2)[1].split("?", 1)[0], 1
+
+
+job = Job(name="page-hits", source=params["SOURCE"], map=hits, reduce=Sum(), output=params["OUTPUT"])
