@@ -24,6 +24,9 @@ LIMIT = 3600.0  # seconds after which a command is killed
 
 PR_SET_CHILD_SUBREAPER = 36
 
+_ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+"""Programs find their modules compiled, as installed ones do."""
+
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
@@ -52,7 +55,12 @@ def measure(command: Sequence[str], *, cwd: Path | None = None, memory: bool = T
     with tempfile.TemporaryFile() as output:
         start = time.perf_counter()
         process = subprocess.Popen(
-            command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+            command,
+            cwd=cwd,
+            env=_ENVIRONMENT,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
         )
         killer = threading.Timer(LIMIT, process.kill)
         killer.start()

@@ -35,8 +35,7 @@ def programs(log: Path, workers: int | None) -> list[Program]:
     for job in ("page_hits", "word_count"):
         where = [job, str(log), str(OUTPUT)]
         found.append(Program(job, "engine", [*engine(job, log), *option], ENGINE_BAR))
-        if job == "word_count":
-            found.append(Program(job, "engine_record", [*engine("word_count_record", log), *option]))
+        found.append(Program(job, "engine_record", [*engine(f"{job}_record", log), *option], ENGINE_BAR))
         found.append(Program(job, "handwritten", python("-m", "benchmarks.handwritten", *where, *option)))
         found.append(Program(job, "plain", python("-m", "benchmarks.plain", *where)))
     return found

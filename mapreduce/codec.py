@@ -197,7 +197,7 @@ _DEPTH = 100
 """Levels of nesting that a value may have; the recursions below need up to 7 frames a level."""
 
 
-class MutableValues(Exception):  # noqa: N818 - no error: it asks for another way
+class MutableValues(Exception):
     """Values can still change, so they must be packed one by one, as they are given."""
 
 

@@ -25,7 +25,7 @@ from mapreduce.plan import make_plan, new_run_id
 from mapreduce.protocols import Executor, Observer
 from mapreduce.result import JobResult
 from mapreduce.signatures import check_signatures
-from mapreduce.sinks.delivery import deliver_all
+from mapreduce.sinks.delivery import deliver_all, named_sinks
 from mapreduce.store import layout
 from mapreduce.store.local import LocalStore
 
@@ -59,6 +59,11 @@ def run(
     started = datetime.now(UTC)
     begin = time.monotonic()
     check_signatures(job)
+    named_sinks(job.sinks)
+    if on != "serial":
+        from mapreduce.executors.processes import warm_up
+
+        warm_up()
     place = place_of(job, new_run_id(started))
     previous = check_output(place, overwrite=overwrite)
     plan = make_plan(job, place.run_id, limit)
@@ -70,7 +75,7 @@ def run(
         finally:
             executor.close()
         outcome.seconds |= {"plan": planned - begin, "total": time.monotonic() - begin}
-        manifest = _manifest(job, plan, outcome, started, previous)
+        manifest = _manifest(job, plan, outcome, started, previous, executor.workers)
         _commit(place, manifest, overwrite=overwrite)
     result = JobResult(place.output, manifest, as_output(job.output))
     result.deliveries = _tell(job, result)
@@ -121,7 +126,9 @@ def _commit(place: Place, manifest: Manifest, *, overwrite: bool) -> None:
     manifests.publish(LocalStore(place.output, place.run_id), manifest, overwrite=overwrite)
 
 
-def _manifest(job: Job, plan: Plan, outcome: Outcome, started: datetime, previous: str) -> Manifest:
+def _manifest(
+    job: Job, plan: Plan, outcome: Outcome, started: datetime, previous: str, workers: int
+) -> Manifest:
     last = outcome.reduces if plan.shards else outcome.maps
     counters: dict[str, int] = {}
     for result in (*outcome.maps, *outcome.reduces):
@@ -141,6 +148,7 @@ def _manifest(job: Job, plan: Plan, outcome: Outcome, started: datetime, previou
             counters=dict(sorted(counters.items())),
             totals=_totals(plan, outcome.maps, outcome.reduces),
             tasks={"map": len(outcome.maps), "reduce": len(outcome.reduces)},
+            workers=workers,
             attempts=tuple(outcome.attempts),
             started=started.isoformat(timespec="milliseconds"),
             seconds={name: round(value, 6) for name, value in outcome.seconds.items()},

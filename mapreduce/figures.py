@@ -87,7 +87,10 @@ def _facts(manifest: Manifest) -> Iterator[tuple[str, str]]:
     if totals.slowest_task:
         yield "slowest task", f"{totals.slowest_task}, {duration(totals.slowest_seconds)}"
     if reduces > 1 and totals.largest_shard >= 0:
-        yield "largest shard", f"{totals.largest_shard}, {count(totals.largest_shard_pairs, 'pair')}"
+        yield (
+            "largest shard",
+            f"{totals.largest_shard}, {count(totals.largest_shard_pairs, 'pair')} to reduce",
+        )
     yield "counters", ", ".join(f"{visible(name)} {n:,}" for name, n in manifest.counters.items())
     yield "retried", "; ".join(f"{n} × {cause}" for n, cause in retries(manifest))
 

@@ -7,6 +7,7 @@ import inspect
 import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice, repeat
+from operator import countOf
 from typing import Any
 
 from mapreduce.codec import MutableValues, dump_value
@@ -22,6 +23,10 @@ from mapreduce.timing import Timed
 
 BATCH = 1024
 """Pairs that exist as tuples at once: they stay in the processor's cache."""
+
+SETTLE_PAIRS = 2**13
+SETTLE_BLOCKS = 16
+"""So many pairs become columns at once, and blocks wait for that at the most."""
 
 _HINT = "A map gives an iterable of 2-tuples (key, value), or None for nothing."
 
@@ -75,21 +80,14 @@ class _Mapping:
         self._stream = _streamer(job.map, context)
         self._make_target = make_target
         self.target = make_target(False)
+        self._unsettled: list[Block] = []
 
     def run(self, source: Source, split: Split, report: Report) -> Work:
         records = size = pairs = 0
         user = 0.0
         reported = time.perf_counter()
         for block in source.read(split):
-            gc.disable()  # a block makes no cycles, but many tuples that the collector would visit
-            try:
-                spent, made = self.target.take(self._stream(block))
-            except MutableValues:
-                raise
-            except (Exception, SystemExit, GeneratorExit) as error:
-                raise self._culprit(block, error) from error
-            finally:
-                gc.enable()
+            spent, made = self._take(block)
             records += len(block.records)
             size += block.size
             pairs += made
@@ -98,17 +96,42 @@ class _Mapping:
             if now - reported > 0.2:
                 report(size, records, pairs)
                 reported = now
+        self._take(None)
         return Work(records=records, pairs=pairs, bytes_in=size, user_seconds=user)
 
-    def _culprit(self, block: Block, error: BaseException) -> MapReduceError:
-        """Run the block again a record at a time, to name the one that fails."""
-        for index, record in enumerate(block.records):
-            single = _Single(block, index)
-            try:
-                self._make_target(True).take(self._stream(single))
-            except (Exception, SystemExit, GeneratorExit) as found:  # noqa: BLE001 - it is returned
-                return self._error(found, block.locate(index), record)
-        return self._error(error, block.location, None)
+    def _take(self, block: Block | None) -> tuple[float, int]:
+        """Map a block; None: the end. Blocks are small, to stay in the processor's cache, and
+        columns are made of several: their pairs may be refused only then.
+        """
+        gc.disable()  # a block makes no cycles, but many tuples that the collector would visit
+        try:
+            done = (0.0, 0)
+            if block:
+                self._unsettled.append(block)
+                done = self.target.take(self._stream(block))
+            if self.target.settle(now=not block or len(self._unsettled) >= SETTLE_BLOCKS):
+                self._unsettled.clear()
+            return done
+        except MutableValues:
+            raise
+        except (Exception, SystemExit, GeneratorExit) as error:
+            raise self._culprit(error) from error
+        finally:
+            gc.enable()
+
+    def _culprit(self, error: BaseException) -> MapReduceError:
+        """Run the last blocks again a record at a time, to name the one that fails."""
+        for block in self._unsettled:
+            for index, record in enumerate(block.records):
+                target = self._make_target(True)
+                try:
+                    target.take(self._stream(_Single(block, index)))
+                    target.settle(now=True)
+                except (Exception, SystemExit, GeneratorExit) as found:  # noqa: BLE001 - it is returned
+                    return self._error(found, block.locate(index), record)
+        if isinstance(error, MapReduceError):
+            return error
+        return self._error(error, self._unsettled[-1].location, None)
 
     def _error(self, error: BaseException, location: Location, record: object) -> MapReduceError:
         where = f"map {function_name(self._function)} failed on {location}"
@@ -188,8 +211,13 @@ class _PairTarget:
             spent, made = self._take_carefully(stream)
         else:
             spent, made = self._take_pairs(stream)
-        self._buffer.end_block()
         return spent, made
+
+    def settle(self, *, now: bool) -> bool:
+        """Make columns of what was taken, if it is enough or must be; True if nothing is left over."""
+        if now or self._buffer.waiting() >= SETTLE_PAIRS:
+            self._buffer.settle()
+        return not self._buffer.waiting()
 
     def _take_pairs(self, stream: Iterator[Any]) -> tuple[float, int]:
         spent, made, clock = 0.0, 0, time.perf_counter
@@ -229,7 +257,7 @@ class _PairTarget:
 
 
 def _unzipped(batch: list[Any]) -> tuple[list[Any], list[Any]]:
-    if set(map(type, batch)) != {tuple}:
+    if countOf(map(type, batch), tuple) != len(batch):
         raise _no_pair(next(item for item in batch if type(item) is not tuple))
     try:
         return [key for key, _ in batch], [value for _, value in batch]
@@ -268,3 +296,7 @@ class _RecordTarget:
         before = self._writer.records
         self._writer.write(timed)
         return timed.seconds, self._writer.records - before
+
+    def settle(self, *, now: bool) -> bool:
+        """Records are settled when they are taken."""
+        return True

@@ -252,6 +252,8 @@ class Manifest:
     totals: Totals
     tasks: dict[str, int]
     """Number of map and of reduce tasks."""
+    workers: int
+    """Attempts that could run at once."""
     attempts: tuple[AttemptRecord, ...]
     started: str
     """UTC, ISO 8601."""

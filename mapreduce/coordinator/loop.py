@@ -16,6 +16,7 @@ from mapreduce.model import Attempt, AttemptRecord, Chunk, Kind, Plan, Progress,
 from mapreduce.protocols import Executor, Observer
 
 _POLL_SECONDS = 0.1
+_SHOW_SECONDS = 0.2
 
 
 @dataclass
@@ -44,6 +45,7 @@ class Coordinator:
         self._segments: list[list[Segments]] = []
         self._maps_ended = 0.0
         self._finished = False
+        self._shown = 0.0
 
     def run(self) -> Outcome:
         """Run until every task has an accepted result. Raises the error that ended the job."""
@@ -55,6 +57,8 @@ class Coordinator:
             for event in self._executor.poll(_POLL_SECONDS):
                 self._hear(event)
             self._show()
+        self._shown = 0.0
+        self._show()
         end = time.monotonic()
         between = self._maps_ended or end
         self._outcome.seconds = {"map": between - begin, "reduce": end - between}
@@ -144,7 +148,9 @@ class Coordinator:
             self._segments[shard].append(Segments(index, result.name, result.layout, tuple(chunks)))
 
     def _show(self) -> None:
-        if self._observers:
+        now = time.monotonic()
+        if self._observers and now - self._shown >= _SHOW_SECONDS:
+            self._shown = now
             progress = self._progress()
             for observer in self._observers:
                 observer.progress(progress)

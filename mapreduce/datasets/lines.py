@@ -33,23 +33,28 @@ def line_blocks(
     depend on the arguments and the content alone. Raises RecordTooLarge.
     """
     offset, rest = _first_line(stream, start, stop, block_size)
-    buffer = bytearray(rest)
-    seen = 0
+    long_line: list[bytes] = []
+    held = 0
     while stop is None or offset < stop:
         data = read_fully(stream, block_size)
-        buffer += data
-        end = _whole_lines(buffer, seen, None if stop is None else stop - offset, at_end=not data)
+        ahead = None if stop is None else stop - offset
+        if data and LF not in data and held + len(rest) + len(data) <= max_record + 2:
+            # In the middle of a long line: pieces are joined once, at its end.
+            long_line.append(rest + data)
+            held += len(long_line[-1])
+            rest = b""
+            continue
+        buffer = b"".join((*long_line, rest, data))
+        long_line, held = [], 0
+        end = _whole_lines(buffer, ahead, at_end=not data)
         if end:
-            block = bytes(buffer[:end])
+            block = buffer[:end]
             _check_lengths(block, offset, max_record, uri)
             yield offset, block
-            del buffer[:end]
             offset += end
-            seen = 0
         elif len(buffer) > max_record + 2:
             raise _too_large(uri, offset, max_record)
-        else:
-            seen = len(buffer)
+        rest = buffer[end:]
         if not data:
             return
 
@@ -71,13 +76,13 @@ def _first_line(stream: BinaryIO, start: int, stop: int | None, block_size: int)
     return (offset if stop is None else max(offset, stop)), b""
 
 
-def _whole_lines(buffer: bytearray, seen: int, limit: int | None, *, at_end: bool) -> int:
+def _whole_lines(buffer: bytes, limit: int | None, *, at_end: bool) -> int:
     """Length of the lines at the buffer's start that are complete and begin before `limit`."""
     if limit is not None and limit <= len(buffer):
-        end = buffer.find(LF, max(limit - 1, seen)) + 1
+        end = buffer.find(LF, limit - 1) + 1
         if end:
             return end
-    return len(buffer) if at_end else buffer.rfind(LF, seen) + 1
+    return len(buffer) if at_end else buffer.rfind(LF) + 1
 
 
 def _check_lengths(block: bytes, offset: int, max_record: int, uri: str) -> None:

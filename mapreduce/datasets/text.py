@@ -105,14 +105,11 @@ class Text:
 
     def _decode(self, data: bytes, offset: int, uri: str) -> list[str]:
         try:
+            bare = data.replace(b"\r\n", LF) if b"\r" in data else data
             if _is_simple(self.encoding):
-                text = data.decode(self.encoding, self.errors)
-                if "\r" in text:
-                    text = text.replace("\r\n", "\n")
-                records = text.split("\n")
+                records = bare.decode(self.encoding, self.errors).split("\n")
             else:
-                lines = data.replace(b"\r\n", LF).split(LF)
-                records = [line.decode(self.encoding, self.errors) for line in lines]
+                records = [line.decode(self.encoding, self.errors) for line in bare.split(LF)]
         except UnicodeDecodeError as error:
             raise self._decode_error(data, offset, uri) from error
         if not records[-1] and (not data or data.endswith(LF)):

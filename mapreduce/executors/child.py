@@ -46,7 +46,7 @@ def _die_with_parent() -> None:
     the pipe that keeps the forkserver alive to every child; a worker must not hold it, or it
     would keep alive what should end it.
     """
-    alive = getattr(forkserver._forkserver, "_forkserver_alive_fd", None)  # type: ignore[attr-defined]
+    alive = getattr(forkserver._forkserver, "_forkserver_alive_fd", None)
     if alive is not None:
         os.close(alive)
     if sys.platform == "linux":
@@ -64,6 +64,8 @@ def _serve(pipe: Connection) -> None:
     from mapreduce.worker import Workbench
 
     setup = codec.unpack(pipe.recv_bytes())
+    os.environ.clear()
+    os.environ.update(setup["environment"])  # the forkserver's is as old as the forkserver
     try:
         bench = Workbench(codec.load_code(setup["job"]), setup)
     except Exception as error:  # noqa: BLE001 - whatever a job does when it is loaded

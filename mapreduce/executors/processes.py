@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import connection, get_context
+from multiprocessing import connection, forkserver, get_context
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from types import ModuleType
@@ -43,7 +43,7 @@ class ProcessExecutor:
 
     def __init__(self, payload: bytes, setup: dict[str, Any], workers: int) -> None:
         self.workers = workers
-        self._hello = codec.pack({**setup, "job": payload})
+        self._hello = codec.pack({**setup, "job": payload, "environment": dict(os.environ)})
         self._context = get_context("forkserver")
         self._alive: dict[int, _Worker] = {}
         self._numbers = iter(range(sys.maxsize))
@@ -53,7 +53,7 @@ class ProcessExecutor:
 
     def start(self) -> None:
         self._logs.mkdir(parents=True, exist_ok=True)
-        self._context.set_forkserver_preload(["mapreduce.executors.preload"])
+        warm_up()
         for _ in range(self.workers):
             self._add_worker()
 
@@ -140,6 +140,12 @@ class ProcessExecutor:
         for worker in workers:
             worker.process.join()
             worker.pipe.close()
+
+
+def warm_up() -> None:
+    """Begin to start the forkserver; its imports then run beside the caller's. May be called again."""
+    get_context("forkserver").set_forkserver_preload(["mapreduce.executors.preload"])
+    forkserver.ensure_running()
 
 
 @contextmanager

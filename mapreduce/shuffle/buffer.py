@@ -1,27 +1,31 @@
 """What a map attempt holds of its pairs: columns, grouped early where the job allows it.
 
 Three buffers for three kinds of reduce. All are fed with lists of keys and values in emit order,
-are told when a block of input ends (so that a key or value that is refused is refused while its
-block is known), and finish as one `Pairs`. When they group depends on the number of rows alone.
+are told to settle while the blocks of input that the pairs came from are still at hand (a key or
+value may be refused only then), and finish as one `Pairs`. When they group depends on the number
+of rows alone.
 """
 
 from __future__ import annotations
 
 from collections import _count_elements  # type: ignore[attr-defined]
 from collections.abc import Callable
+from itertools import islice
+from operator import countOf
 from typing import Any, ClassVar, Protocol
 
 import polars as pl
 
 from mapreduce.aggregates import Aggregate
 from mapreduce.codec import PLAIN, dump_value
+from mapreduce.keys import normal_key
 from mapreduce.shuffle.columns import Pairs, concat, key_columns, packed_series, value_columns
 from mapreduce.shuffle.groups import grouped
 from mapreduce.shuffle.states import join_states, make_states
 
 FLUSH_ROWS = 2**18
 """Rows that are grouped at once on the map side."""
-TALLY_KEYS = 2**18
+TALLY_KEYS = 2**20
 """Distinct keys that a tally holds."""
 
 
@@ -40,7 +44,10 @@ class Buffer(Protocol):
     def add_packed(self, keys: list[Any], packed: list[bytes]) -> None:
         """Take pairs whose values were packed by the codec when they were given."""
 
-    def end_block(self) -> None:
+    def waiting(self) -> int:
+        """Pairs that may yet be refused."""
+
+    def settle(self) -> None:
         """Make columns of what was added.
 
         Raises KeyTypeError or ValueTypeError, and MutableValues if `add_packed` must be used.
@@ -72,12 +79,15 @@ class PlainBuffer:
             layout, series = key_columns(keys)
             self._parts.append(Pairs(pl.DataFrame([*series, packed_series(packed)]), layout, "*"))
 
-    def end_block(self) -> None:
+    def settle(self) -> None:
         if self._keys:
             keys, key_series = key_columns(self._keys)
             values, value_series = value_columns(self._values)
             self._parts.append(Pairs(pl.DataFrame(key_series + value_series), keys, values))
             self._keys, self._values = [], []
+
+    def waiting(self) -> int:
+        return len(self._keys)
 
     def finish(self) -> Pairs | None:
         return concat(self._parts) if self._parts else None
@@ -91,9 +101,9 @@ class CombineBuffer(PlainBuffer):
         self._combine = combine
         self._rows = 0
 
-    def end_block(self) -> None:
+    def settle(self) -> None:
         self._rows += len(self._keys)
-        super().end_block()
+        super().settle()
         if self._rows >= FLUSH_ROWS:
             self._parts = [self._combined()]
             self._rows = 0
@@ -112,7 +122,7 @@ class CombineBuffer(PlainBuffer):
                 else:
                     odd["keys"].append(key)
                     odd["packed"].append(dump_value(value))
-            joined.end_block()
+            joined.settle()
             joined.add_packed(odd["keys"], odd["packed"])
         return concat(joined._parts)
 
@@ -137,36 +147,50 @@ class StateBuffer(PlainBuffer):
         self._tallied: tuple[type, Any] | None = None
 
     def add(self, keys: list[Any], values: list[Any]) -> None:
-        kinds = set(map(type, values))
-        self._aggregate.check(kinds)
         if self._aggregate.counts_pairs:
             self.add_repeated(keys, None)
-        elif kinds == {int} and values.count(values[0]) == len(values):
+        elif values.count(values[0]) == len(values) == countOf(map(type, values), int):
             self.add_repeated(keys, values[0])
         else:
+            self._aggregate.check(set(map(type, values)))
             self._add_columns(keys, values)
 
     def add_repeated(self, keys: list[Any], value: Any) -> None:
         self._aggregate.check({type(value)})
-        kinds = set(map(type, keys))
-        kind = next(iter(kinds))
-        if len(kinds) > 1 or kind not in (str, int, bytes) or not self._aggregate.can_tally(value):
+        kind = type(keys[0])
+        if kind not in (str, int, bytes) or not self._aggregate.can_tally(value):
             self._add_columns(keys, [value] * len(keys))
             return
         if self._tallied != (kind, value):
             self._end_tally()
             self._tallied = (kind, value)
-        _count_elements(self._tally, keys)
-        if len(self._tally) > TALLY_KEYS:
+        self._count(keys, kind)
+
+    def _count(self, keys: list[Any], kind: type) -> None:
+        """Count keys that are probably all of one type: a dict's equality is the keys' own.
+
+        Only keys that are new to the tally are looked at. One of another type ends the tally,
+        whose keys then become columns as any others do, and are refused if they must be.
+        """
+        before = len(self._tally)
+        try:
+            _count_elements(self._tally, keys)
+        except TypeError:  # a key that can't be hashed
+            for key in keys:
+                normal_key(key)
+            raise
+        new = len(self._tally) - before
+        odd = new and countOf(map(type, islice(reversed(self._tally), new)), kind) != new
+        if odd or len(self._tally) > TALLY_KEYS:
             self._end_tally()
 
     def _add_columns(self, keys: list[Any], values: list[Any]) -> None:
         self._end_tally()
         super().add(keys, values)
 
-    def end_block(self) -> None:
+    def settle(self) -> None:
         self._rows += len(self._keys)
-        super().end_block()
+        super().settle()
         if self._rows >= FLUSH_ROWS:
             self._group()
 
@@ -187,7 +211,7 @@ class StateBuffer(PlainBuffer):
 
     def _group(self) -> None:
         """Turn the rows so far into states; they come before everything that is added later."""
-        super().end_block()
+        super().settle()
         if self._parts:
             self._states.append(make_states(self._aggregate, concat(self._parts)))
             self._parts, self._rows = [], 0

@@ -53,13 +53,15 @@ def _expand_local(path: str) -> list[str]:
         raise InputMissing(
             f"There is no file {path!r}.", hint=f"It was looked for in {os.getcwd()}. Check the path."
         )
-    matches = [match for match in glob.glob(path, recursive=True) if not _hidden(os.path.basename(match))]
-    return [
-        file
-        for match in matches
-        for file in (_below(match) if os.path.isdir(match) and "**" not in path else [match])
-        if not os.path.isdir(file)
+    asked = set(path.split(os.sep))
+    matches = [
+        match
+        for match in glob.glob(path, recursive=True)
+        if not any(_hidden(part) for part in match.split(os.sep) if part not in asked)
     ]
+    if "**" in path:  # it has named every file below already
+        return [match for match in matches if not os.path.isdir(match)]
+    return [file for match in matches for file in (_below(match) if os.path.isdir(match) else [match])]
 
 
 def _hidden(name: str) -> bool:
@@ -118,7 +120,9 @@ def _expand_url(url: str) -> list[str]:
             matches = [match for match in filesystem.find(path) if not _hidden_below(match, path)]
         else:
             return [url]
-    return [filesystem.unstrip_protocol(match) for match in matches if not _hidden(match.rsplit("/", 1)[-1])]
+    _, chain, rest = url.partition("::")
+    shown = (match for match in matches if not _hidden(match.rsplit("/", 1)[-1]))
+    return [filesystem.unstrip_protocol(match) + chain + rest for match in shown]
 
 
 def _hidden_below(match: str, top: str) -> bool:

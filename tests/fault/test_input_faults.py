@@ -42,7 +42,7 @@ def fails(job: Job, kind: type[MapReduceError], on: Any = "processes") -> MapRed
     with pytest.raises(kind) as caught:
         run(job, on=on, workers=2)
     assert not OUT.exists() or not list(OUT.iterdir())
-    assert [path for path in Path().rglob("*.mapreduce*")] == []
+    assert list(Path().rglob("*.mapreduce*")) == []
     return caught.value
 
 

@@ -203,7 +203,7 @@ count = 0
 def hook(event, args):
     # The coordinator's own file operations are the moments at which it can be killed.
     global count
-    if event in ("open", "os.link", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree") and armed:
+    if armed and event in ("open", "os.link", "os.rename", "os.remove", "os.mkdir", "os.rmdir"):
         if any(str(a).find("out") >= 0 for a in args[:2]):
             count += 1
             if count == moment:

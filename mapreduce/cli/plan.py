@@ -1,0 +1,187 @@
+"""`mapreduce plan`: what a run would do, before anything runs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mapreduce.cli import options
+
+if TYPE_CHECKING:
+    from mapreduce.job import Job
+    from mapreduce.model import Plan
+    from mapreduce.place import Place
+
+_SHOWN_FILES = 5
+
+
+@click.command(short_help="Show what a run would do, before it does.")
+@options.job
+@options.as_json
+@options.traceback
+def plan(
+    file: str,
+    source: tuple[str, ...],
+    output: str | None,
+    shards: int | None,
+    workers: int | None,
+    limit: int | None,
+    settings: tuple[str, ...],
+    as_json: bool,
+) -> int:
+    """Show what a run would read and write: splits, shards, bytes, free space. Nothing runs."""
+    from mapreduce.cli import console
+    from mapreduce.cli.jobfile import load_job
+
+    with redirect_stdout(sys.stderr):
+        job = load_job(file, settings=settings, source=source, output=output, shards=shards)
+        outlook = look_ahead(job, workers=workers, limit=limit)
+    if as_json:
+        console.say_json(outlook.document())
+    else:
+        for line in outlook.lines():
+            console.say(line)
+    return 0
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What is known before a run."""
+
+    plan: Plan
+    place: Place
+    workers: int
+    taken: str
+    """Why the output can't be written to; "" if it can."""
+    free: int
+    """Bytes free on the output's disk."""
+
+    @property
+    def bytes_in(self) -> int:
+        """Stored bytes of the input."""
+        return sum(file.size for file in self.plan.inputs if file.uri != "records:")
+
+    @property
+    def items(self) -> int:
+        """Records in memory."""
+        return sum(file.size for file in self.plan.inputs if file.uri == "records:")
+
+    @property
+    def largest_split(self) -> int:
+        """Stored bytes, or records in memory."""
+        return max((split.size for split in self.plan.splits), default=0)
+
+    def document(self) -> dict[str, Any]:
+        """The facts as plain data."""
+        from mapreduce.codec import to_plain
+
+        return {
+            "job": self.plan.job,
+            "inputs": to_plain(self.plan.inputs),
+            "input_bytes": self.bytes_in,
+            "records_in_memory": self.items,
+            "splits": len(self.plan.splits),
+            "largest_split": self.largest_split,
+            "shards": self.plan.shards,
+            "parts": self.plan.parts,
+            "workers": self.workers,
+            "output": None if self.place.kept else str(self.place.output),
+            "output_taken": self.taken,
+            "free_bytes": self.free,
+        }
+
+    def lines(self) -> list[str]:
+        """The facts for people."""
+        from mapreduce.figures import count, visible
+        from mapreduce.units import show_size
+
+        shards = self.plan.shards
+        tight = f", less than the input's {show_size(self.bytes_in)}" if self.free < self.bytes_in else ""
+        facts = [
+            ("input", self._input()),
+            *(("", text) for text in self._files()),
+            ("splits", self._splits()),
+            ("shards", count(shards, "reduce task") if shards else "none: the job has no reduce"),
+            ("parts", f"{self.plan.parts:,}"),
+            ("workers", f"{self.workers:,}"),
+            ("output", self._output()),
+            *([("", visible(self.taken))] if self.taken else []),
+            ("free space", f"{show_size(self.free)}{tight}"),
+        ]
+        return [
+            f"{self.plan.job}: this is the plan, nothing has run",
+            *(f"  {label:<10}  {text}" for label, text in facts),
+        ]
+
+    def _input(self) -> str:
+        from mapreduce.figures import count
+        from mapreduce.units import show_size
+
+        files = [file for file in self.plan.inputs if file.uri != "records:"]
+        if self.items or not files:
+            return f"{count(self.items, 'record')} in memory"
+        packed = sum(bool(file.compression) for file in files)
+        note = f", {packed:,} compressed (one split each)" if packed else ""
+        return f"{count(len(files), 'file')}, {show_size(self.bytes_in)}{note}"
+
+    def _files(self) -> list[str]:
+        from mapreduce.figures import visible
+        from mapreduce.units import show_size
+
+        files = [file for file in self.plan.inputs if file.uri != "records:"]
+        shown = [f"{visible(file.uri)} ({show_size(file.size)})" for file in files[:_SHOWN_FILES]]
+        more = len(files) - len(shown)
+        return [*shown, *([f"… and {more:,} more"] if more else [])]
+
+    def _splits(self) -> str:
+        from mapreduce.figures import count
+        from mapreduce.units import show_size
+
+        tasks = count(len(self.plan.splits), "map task")
+        if not self.plan.splits:
+            return tasks
+        largest = count(self.largest_split, "record") if self.items else show_size(self.largest_split)
+        return f"{tasks} of up to {largest}"
+
+    def _output(self) -> str:
+        from mapreduce.figures import visible
+        from mapreduce.observers.summary import shown_path
+
+        if self.place.kept:
+            return f"kept with the run, in {visible(shown_path(self.place.root))}"
+        return f"{visible(shown_path(self.place.output))} ({'taken' if self.taken else 'free'})"
+
+
+def look_ahead(job: Job, *, workers: int | None, limit: int | None) -> Outlook:
+    """Plan a job and look at the place it writes to. Raises JobError, InputError."""
+    from mapreduce.engine import default_workers
+    from mapreduce.errors import OutputExists
+    from mapreduce.place import check_output, place_of
+    from mapreduce.plan import make_plan, new_run_id
+    from mapreduce.signatures import check_signatures
+
+    check_signatures(job)
+    place = place_of(job, new_run_id(datetime.now(UTC)))
+    try:
+        check_output(place, overwrite=False)
+        taken = ""
+    except OutputExists as error:
+        taken = str(error)
+    made = make_plan(job, place.run_id, limit)
+    useful = max(1, len(made.splits), made.shards)
+    return Outlook(made, place, min(workers or default_workers(), useful), taken, _free(place.output))
+
+
+def _free(directory: Path) -> int:
+    """Bytes that may be written to a directory's disk; of the nearest parent that is there."""
+    while not os.path.isdir(directory) and directory != directory.parent:
+        directory = directory.parent
+    return shutil.disk_usage(directory).free

@@ -1,0 +1,149 @@
+"""`mapreduce run`: run a job of a file, show how far it is, tell what it came to."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from typing import TYPE_CHECKING, Any, Literal, TextIO
+
+import click
+
+from mapreduce.cli import options
+
+if TYPE_CHECKING:
+    from mapreduce.protocols import Observer
+    from mapreduce.result import JobResult
+
+
+@click.command()
+@options.job
+@click.option(
+    "--on", type=click.Choice(["processes", "serial"]), help="Worker processes (default), or this process."
+)
+@click.option(
+    "--overwrite", is_flag=True, help="Replace the result that is there, once this one is complete."
+)
+@options.as_json
+@options.traceback
+def run(
+    file: str,
+    source: tuple[str, ...],
+    output: str | None,
+    shards: int | None,
+    workers: int | None,
+    limit: int | None,
+    settings: tuple[str, ...],
+    on: Literal["processes", "serial"] | None,
+    overwrite: bool,
+    as_json: bool,
+) -> int:
+    """Run a job.
+
+    FILE.py is a Python file with a Job at its top level; :JOB names it where there are several.
+    Modules beside the file can be imported by it.
+    """
+    if on != "serial":
+        from mapreduce.executors.processes import warm_up
+
+        warm_up()
+    from mapreduce import engine
+    from mapreduce.cli.jobfile import load_job
+
+    with reporting(sys.stderr, None if as_json else sys.stdout) as observers:
+        job = load_job(file, settings=settings, source=source, output=output, shards=shards)
+        result = engine.run(
+            job, on=on, workers=workers, limit=limit, overwrite=overwrite, observers=observers
+        )
+    return told(result, as_json)
+
+
+@contextmanager
+def reporting(progress: TextIO, summary: TextIO | None) -> Iterator[Sequence[Observer]]:
+    """Observers for a run: progress to one stream, the summary to the other.
+
+    What the job prints meanwhile goes to the stream of progress, as it does in workers.
+    """
+    from mapreduce.cli import console
+
+    with ExitStack() as stack:
+        observers: list[Any] = []
+        if console.is_terminal(progress):
+            from mapreduce.observers.terminal import Terminal
+
+            terminal = stack.enter_context(Terminal(progress))
+            observers.append(terminal)
+            stack.enter_context(_logging(progress, terminal.close))
+        else:
+            from mapreduce.observers.log import LogLines
+
+            observers.append(LogLines())
+            stack.enter_context(_logging(progress))
+        if summary is not None:
+            from mapreduce.observers.summary import Summary
+
+            observers.append(Summary(console.writer(summary)))
+        stack.enter_context(redirect_stdout(progress))
+        yield observers
+
+
+@contextmanager
+def _logging(stream: TextIO, before: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Show what the package logs, unless the job file has made arrangements of its own.
+
+    before: called before a line is written.
+    """
+    logger = logging.getLogger("mapreduce")
+    handler = _Handler(stream, before)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Silent where the root logger has handlers: a line is not shown twice."""
+
+    def __init__(self, stream: TextIO, before: Callable[[], None]) -> None:
+        super().__init__(stream)
+        self._before = before
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not _is_arranged():
+            self._before()
+            super().emit(record)
+
+
+def _is_arranged() -> bool:
+    return bool(logging.getLogger().handlers)
+
+
+def told(result: JobResult, as_json: bool) -> int:
+    """Tell what the observers did not: the document, and sinks that failed. The exit code."""
+    from mapreduce.cli import console, failure
+    from mapreduce.errors import SinkError
+
+    if as_json:
+        console.say_json(document(result))
+    failed = [delivery for delivery in result.deliveries if not delivery.delivered]
+    if not failed:
+        return 0
+    names = "; ".join(f"{delivery.sink}: {delivery.error}" for delivery in failed)
+    error = SinkError(
+        f"The result is committed, but not everybody was told of it: {names.rstrip('.')}.",
+        hint="Mend the sink, and tell them yourself: the result stands.",
+    )
+    return failure.tell(error, [])
+
+
+def document(result: JobResult) -> dict[str, Any]:
+    """The facts of a run: where the result is, the manifest's fields, and who was told."""
+    from mapreduce.codec import to_plain
+
+    return {"path": str(result.path), "deliveries": to_plain(result.deliveries), **to_plain(result.manifest)}

@@ -1,0 +1,1 @@
+"""Who watches a run: `Terminal` draws, `LogLines` logs, `Summary` tells at the end."""

@@ -1,0 +1,10 @@
+"""What helps to test jobs, and formats, stores and sinks of one's own.
+
+from mapreduce.testing import run_sequential
+
+assert run_sequential(job).records == [("/", 2), ("/about", 1)]
+"""
+
+from mapreduce.testing.reference import SequentialResult, run_sequential
+
+__all__ = ["SequentialResult", "run_sequential"]

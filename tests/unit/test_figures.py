@@ -1,0 +1,66 @@
+"""Figures in words, and hostile text made visible."""
+
+import pytest
+
+from mapreduce.figures import count, duration, grouped, shares, visible, visible_lines, when
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("/index.html", "/index.html"),
+        ("日本語 é ☃", "日本語 é ☃"),
+        ("\x1b[31mred\x1b[0m", r"\x1b[31mred\x1b[0m"),
+        ("a\tb\nc\rd", r"a\tb\nc\rd"),
+        ("\u202egpj.exe", r"\u202egpj.exe"),
+        ("zero\u200bwidth", r"zero\u200bwidth"),
+        ("no\xa0break", r"no\xa0break"),
+        ("\ud800", r"\ud800"),
+        ("\x9b31m", r"\x9b31m"),
+        ("\U000e0001", r"\U000e0001"),
+    ],
+)
+def test_visible(text, shown):
+    assert visible(text) == shown
+
+
+def test_visible_lines_keeps_line_feeds_only():
+    assert visible_lines("a\n\x1bb\rc") == "a\n\\x1bb\\rc"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0, "0.0 s"),
+        (0.44, "0.4 s"),
+        (9.96, "10 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 00 s"),
+        (200, "3 min 20 s"),
+        (3600, "1 h 00 min"),
+        (93_784, "26 h 03 min"),
+    ],
+)
+def test_duration(seconds, shown):
+    assert duration(seconds) == shown
+
+
+def test_count():
+    assert [count(n, "part") for n in (0, 1, 2000)] == ["0 parts", "1 part", "2,000 parts"]
+
+
+@pytest.mark.parametrize(
+    ("times", "shown"), [((0, 0), ("0 %", "0 %")), ((1, 2), ("33 %", "67 %")), ((5, 0), ("100 %", "0 %"))]
+)
+def test_shares_add_up(times, shown):
+    assert shares(*times) == shown
+
+
+def test_when():
+    assert when("2026-11-21T22:43:58.123+00:00") == "2026-11-21 22:43:58 UTC"
+    assert when("\x1byesterday") == r"\x1byesterday"
+
+
+def test_causes_that_differ_in_numbers_are_one():
+    errors = ["worker 17 died", "disk full\nmore", "worker 4 died", "worker 99 died"]
+    assert grouped(errors) == [(3, "worker 17 died"), (1, "disk full")]
