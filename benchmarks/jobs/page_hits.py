@@ -1,4 +1,4 @@
-"""How often was each path asked for? A block function: keys and one repeated value, without a tuple a pair."""
+"""How often was each path asked for? A block function: keys and one value, without a tuple a pair."""
 
 from collections.abc import Iterator
 from itertools import repeat

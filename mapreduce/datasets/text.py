@@ -48,7 +48,7 @@ class Text:
         *,
         encoding: str = "utf-8",
         errors: str = "strict",
-        split_size: int | str = "64MB",
+        split_size: int | str = "32MB",
         block_size: int | str = "256KB",
         max_record: int | str = "64MB",
     ) -> None:

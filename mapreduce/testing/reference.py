@@ -18,7 +18,7 @@ import math
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from itertools import chain
 from typing import Any, cast
@@ -217,7 +217,7 @@ def _rank(key: Any) -> Any:
 
 def _microseconds(moment: datetime) -> int:
     """Since 1970, in UTC where the datetime is aware."""
-    passed = _returned(moment).replace(tzinfo=None) - datetime(1970, 1, 1)
+    passed: timedelta = _returned(moment).replace(tzinfo=None) - datetime(1970, 1, 1)
     return (passed.days * 86_400 + passed.seconds) * 1_000_000 + passed.microseconds
 
 

@@ -48,7 +48,7 @@ def test_the_readme_runs_from_top_to_bottom(own_folder: Path) -> None:
     assert "/" in output["mapreduce show reports/page-hits --top 5 --chart"]
     assert "all as the manifest says" in output["mapreduce verify reports/page-hits"]
     assert "reduce" in output["mapreduce plan slow_hours.py"]
-    assert (own_folder / "reports/by-hour.html").read_text().startswith("<!doctype html>")
+    assert (own_folder / "reports/by-hour.html").read_text().startswith("<!DOCTYPE html>")
 
 
 def test_the_readme_shows_what_the_commands_print(own_folder: Path) -> None:

@@ -246,6 +246,10 @@ class Functions:
     wrap: bool = False
     """Values are lists of one value, so that a combine can join them."""
 
+    @property
+    def any_values(self) -> bool:
+        return self.kinds in (value_kinds, _json_kinds) and self.name != "no reduce"
+
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(f"<{self.name}>")
 
@@ -299,8 +303,10 @@ def sometimes(key: Any, values: Iterator[Any], ctx: Any) -> list[Any] | None:
 
 
 def as_dicts(key: Any, values: Iterator[Any]) -> Iterator[dict[str, Any]]:
+    record = {"key": key}
     for index, value in enumerate(values):
-        yield {"key": key, "n": index, "value": value}
+        record |= {"n": index, "value": value}
+        yield record  # and changes it then
 
 
 _summable = st.sampled_from(
@@ -329,6 +335,10 @@ JSON_FUNCTIONS = [
 ]
 
 
+TAKE_ONE = ("Count", "Sum", "Min", "Max", "Collect", "numbers, combined")
+"""Functions that take the value 1."""
+
+
 def each_of(pairs: list[Pair], ctx: Any) -> Iterator[Pair]:
     """A record is a list of pairs."""
     ctx.count("records")
@@ -341,6 +351,14 @@ def maybe_each_of(pairs: list[Pair]) -> list[Pair] | None:
 
 def generated(pairs: list[Pair]) -> Iterator[Pair]:
     yield from pairs
+
+
+def reused(pairs: list[Pair]) -> Iterator[Pair]:
+    """Values that change after they were given."""
+    value: list[Any] = []
+    for key, given in pairs:
+        value[:] = given if type(given) is list else [given]
+        yield key, value
 
 
 @blocks
@@ -440,8 +458,9 @@ def cases(draw: Any) -> Case:
         pair = pair.map(lambda item: (item[0], [item[1]]))
     text = draw(st.booleans())
     maps = TEXT_MAPS if text else MAPS
-    if functions.name in ("Count", "Sum", "Min", "Max", "Collect", "numbers, combined"):
-        maps = [*maps, block_repeat] if not text else maps
+    if not text:
+        maps = [*maps, *([reused] if functions.any_values else [])]
+        maps += [block_repeat] if functions.name in TAKE_ONE else []
     return Case(
         records=draw(st.lists(st.lists(pair, max_size=5), max_size=12)),
         functions=functions,
