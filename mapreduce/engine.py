@@ -19,7 +19,7 @@ from mapreduce.datasets import as_output
 from mapreduce.errors import JobError, StorageError
 from mapreduce.executors.serial import SerialExecutor
 from mapreduce.job import Job
-from mapreduce.model import FORMAT_VERSION, Delivery, Manifest, Plan, Result, Status, Totals
+from mapreduce.model import FORMAT_VERSION, Manifest, Plan, Result, Status, Totals
 from mapreduce.place import Place, check_output, place_of, run_directory
 from mapreduce.plan import make_plan, new_run_id
 from mapreduce.protocols import Executor, Observer
@@ -78,14 +78,10 @@ def run(
         manifest = _manifest(job, plan, outcome, started, previous, executor.workers)
         _commit(place, manifest, overwrite=overwrite)
     result = JobResult(place.output, manifest, as_output(job.output))
-    result.deliveries = _tell(job, result)
+    result.deliveries = deliver_all(job.sinks, result)
     for observer in observers:
         observer.finished(result)
     return result
-
-
-def _tell(job: Job, result: JobResult) -> tuple[Delivery, ...]:
-    return deliver_all(job.sinks, result) if job.sinks else ()
 
 
 # ---------------------------------------------------------------- where it runs

@@ -99,8 +99,7 @@ class ProcessExecutor:
         try:
             while worker.pipe.poll():
                 self._take(worker, codec.unpack(worker.pipe.recv_bytes()))
-        except (EOFError, ConnectionResetError):
-            worker.process.join(5)
+        except (EOFError, OSError):  # OSError: it ended in the middle of a message
             self._ended(worker)
 
     def _take(self, worker: _Worker, message: list[Any]) -> None:

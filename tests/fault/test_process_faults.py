@@ -174,6 +174,33 @@ def test_the_coordinator_killed_while_its_maps_run(lines: list[str]) -> None:
     finish_again(lines)
 
 
+HALF_A_MESSAGE = """
+import os
+from mapreduce import Job, Records, Sum, run
+
+def half(line):
+    # What a worker that is killed while it answers leaves in the pipe: a length, and too few bytes.
+    if not os.path.exists("once"):
+        open("once", "w").close()
+        for fd in map(int, os.listdir("/proc/self/fd")):
+            try:
+                if fd > 2 and os.readlink(f"/proc/self/fd/{fd}").startswith("socket"):
+                    os.write(fd, (1000).to_bytes(4, "big") + b"half")
+            except OSError:
+                pass
+        os.kill(os.getpid(), 9)
+    yield line, 1
+
+print(list(run(Job("half", Records(["a"]), half, Sum()), workers=1)))
+"""
+
+
+def test_a_worker_killed_while_it_answers(tmp_path: Path) -> None:
+    Path("job.py").write_text(HALF_A_MESSAGE)
+    done = subprocess.run([sys.executable, "job.py"], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "[('a', 1)]\n", done.stderr
+
+
 HOLDS_THE_LOCK = """
 import ctypes, os
 from mapreduce import Job, Records, Sum, run
