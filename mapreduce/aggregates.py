@@ -358,10 +358,13 @@ class _Extreme(Aggregate):
         return state if value is None else self.merge(state, [value])
 
     def merge(self, state: list[Any], other: list[Any]) -> list[Any]:
-        if not state or not other:
-            return state or other
+        if not other:
+            return state
         try:
-            kept, new = order_bytes(state[0]), order_bytes(other[0])
+            new = order_bytes(other[0])
+            if not state:
+                return other
+            kept = order_bytes(state[0])
         except KeyTypeError as error:
             raise ValueTypeError(f"{self.name} can't compare: {error.message}", hint=error.hint) from None
         return other if (new > kept if self._largest else new < kept) else state

@@ -20,7 +20,7 @@ from mapreduce.errors import JobError, StorageError
 from mapreduce.executors.serial import SerialExecutor
 from mapreduce.job import Job
 from mapreduce.model import FORMAT_VERSION, Manifest, Plan, Result, Status, Totals
-from mapreduce.place import Place, check_output, place_of, run_directory
+from mapreduce.place import Place, check_apart, check_output, place_of, run_directory
 from mapreduce.plan import make_plan, new_run_id
 from mapreduce.protocols import Executor, Observer
 from mapreduce.result import JobResult
@@ -67,6 +67,7 @@ def run(
     place = place_of(job, new_run_id(started))
     previous = check_output(place, overwrite=overwrite)
     plan = make_plan(job, place.run_id, limit)
+    check_apart(place, plan)
     planned = time.monotonic()
     with _ended_by_signals(), run_directory(place):
         executor = _executor(job, plan, place, on, workers)

@@ -19,6 +19,7 @@ from mapreduce.model import Location, Split, Work
 from mapreduce.protocols import Block, RecordWriter, Report, Source
 from mapreduce.shuffle.buffer import Buffer, make_buffer
 from mapreduce.shuffle.columns import Pairs
+from mapreduce.signatures import with_context
 from mapreduce.timing import Timed
 
 BATCH = 1024
@@ -64,7 +65,9 @@ def _combiner(job: Job) -> Callable[[Any, list[Any]], Any] | None:
     def guarded(key: Any, values: list[Any]) -> Any:
         try:
             return combine(key, iter(values))
-        except (Exception, SystemExit, GeneratorExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             where = f"combine {function_name(combine)} failed for the key {repr(key)[:200]}"
             raise user_error(error, where) from error
 
@@ -85,6 +88,7 @@ class _Mapping:
     def run(self, source: Source, split: Split, report: Report) -> Work:
         records = size = pairs = 0
         user = 0.0
+        self._unsettled.clear()
         reported = time.perf_counter()
         for block in source.read(split):
             spent, made = self._take(block)
@@ -112,9 +116,9 @@ class _Mapping:
             if self.target.settle(now=not block or len(self._unsettled) >= SETTLE_BLOCKS):
                 self._unsettled.clear()
             return done
-        except MutableValues:
+        except (MutableValues, KeyboardInterrupt):
             raise
-        except (Exception, SystemExit, GeneratorExit) as error:
+        except BaseException as error:
             raise self._culprit(error) from error
         finally:
             gc.enable()
@@ -127,7 +131,9 @@ class _Mapping:
                 try:
                     target.take(self._stream(_Single(block, index)))
                     target.settle(now=True)
-                except (Exception, SystemExit, GeneratorExit) as found:  # noqa: BLE001 - it is returned
+                except KeyboardInterrupt:
+                    raise
+                except BaseException as found:  # noqa: BLE001 - it is returned
                     return self._error(found, block.locate(index), record)
         if isinstance(error, MapReduceError):
             return error
@@ -157,34 +163,40 @@ class _Single:
 
 def _streamer(function: Callable[..., Any], context: Context) -> Callable[[Block], Iterator[Any]]:
     """How the function's results for a block become one iterator."""
-    with_context = takes_context(function)
+    call = with_context(function, context)
     if takes_blocks(function):
 
-        def call(block: Block) -> Any:
+        def whole(block: Block) -> Iterator[Any]:
             context.at(block)
-            return function(block.records, context) if with_context else function(block.records)
+            return _iterator(call(block.records))
 
-        return lambda block: _iterator(call(block))
-    if with_context:
-        return lambda block: _with_context(function, block, context)
+        return whole
+    if takes_context(function):
+        return lambda block: chain.from_iterable(_results(call, _located(block, context)))
     if _is_generator(function):
         return lambda block: chain.from_iterable(map(function, block.records))
-    # A plain function is called in a comprehension: a StopIteration that it raises would end `map`.
-    return lambda block: chain.from_iterable(
-        [given for given in [function(record) for record in block.records] if given is not None]
-    )
+    return lambda block: chain.from_iterable(_results(function, block.records))
 
 
 def _is_generator(function: Callable[..., Any]) -> bool:
     return inspect.isgeneratorfunction(function) or inspect.isgeneratorfunction(type(function).__call__)
 
 
-def _with_context(function: Callable[..., Any], block: Block, context: Context) -> Iterator[Any]:
+def _located(block: Block, context: Context) -> Iterator[Any]:
     for index, record in enumerate(block.records):
         context.at(block, index)
-        given = function(record, context)
+        yield record
+
+
+def _results(function: Callable[..., Any], records: Iterable[Any]) -> Iterator[Any]:
+    """What a plain function gives, one record after another: it may use one list for all its calls.
+
+    A StopIteration that it raises is an error here, where in `map` it would be an end.
+    """
+    for record in records:
+        given = function(record)
         if given is not None:
-            yield from given
+            yield given
 
 
 def _iterator(given: Any) -> Iterator[Any]:
@@ -205,7 +217,7 @@ class _PairTarget:
 
     def take(self, stream: Iterator[Any]) -> tuple[float, int]:
         """Seconds inside the function, and the number of pairs."""
-        if repeated := _repeated(stream):
+        if not self._careful and (repeated := _repeated(stream)):
             spent, made = self._take_repeated(*repeated)
         elif self._careful:
             spent, made = self._take_carefully(stream)

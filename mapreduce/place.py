@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from mapreduce import manifest as manifests
 from mapreduce.datasets import as_output
 from mapreduce.errors import JobError, ManifestError, OutputExists
 from mapreduce.job import Job
+from mapreduce.model import Plan
 from mapreduce.store import inputs, layout
 from mapreduce.store.local import storage_errors
 
@@ -45,7 +47,7 @@ def place_of(job: Job, run_id: str) -> Place:
         raise JobError(
             f"output={path!r} is a URL.", hint="Write to a local directory, and copy it from there."
         )
-    output = Path(os.path.abspath(inputs.local_path(path)))
+    output = Path(os.path.realpath(inputs.local_path(path)))
     return Place(run_id, output, layout.work_root(output), kept=False)
 
 
@@ -61,7 +63,7 @@ def check_output(place: Place, *, overwrite: bool) -> str:
             raise OutputExists(f"{place.output} is a file.", hint="Give a directory as output.")
         if (place.output / layout.MANIFEST).exists():
             if overwrite:
-                return manifests.load(place.output).digest
+                return _digest_of(place.output)
             raise OutputExists(
                 f"{place.output} already holds a result.",
                 hint="Look at it with `mapreduce show`, give another output, or replace it with --overwrite.",
@@ -76,6 +78,24 @@ def check_output(place: Place, *, overwrite: bool) -> str:
     return ""
 
 
+def check_apart(place: Place, plan: Plan) -> None:
+    """Refuse an output below which input lies: the next run would read its own result. Raises JobError."""
+    for file in plan.inputs:
+        path = Path(os.path.realpath(file.uri))
+        if not inputs.is_url(file.uri) and path.is_relative_to(place.output):
+            raise JobError(
+                f"The input {file.uri} lies in the output {place.output}.",
+                hint="Give an output outside of the input.",
+            )
+
+
+def _digest_of(output: Path) -> str:
+    try:
+        return manifests.load(output).digest
+    except ManifestError:  # damaged: that is what --overwrite is for
+        return ""
+
+
 @contextmanager
 def run_directory(place: Place) -> Iterator[None]:
     """Own the run's directory; at the end remove it, and what killed runs have left.
@@ -83,20 +103,15 @@ def run_directory(place: Place) -> Iterator[None]:
     The lock is the process's: it is free as soon as the process ends, however it ends.
     """
     with storage_errors("create", place.directory):
-        place.directory.mkdir(parents=True, mode=0o700)
+        lock = _locked(place.directory)
         place.output.mkdir(parents=True, exist_ok=True)
-        lock = open(place.directory / layout.LOCK, "wb")  # noqa: SIM115 - closed below
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    committed = False
     try:
         for other in place.root.iterdir():
-            if other.name != place.run_id and _is_dead(other):
-                kept = place.kept and (other / layout.KEPT / layout.MANIFEST).exists()
-                _remove_directory(other, keep=kept)
+            if other.name != place.run_id:
+                _remove_if_dead(other)
         yield
-        committed = True
     finally:
-        _remove_directory(place.directory, keep=place.kept and committed)
+        _remove_directory(place.directory)
         _remove_garbage(place.output, lambda run_id: not (place.root / run_id).exists())
         for empty in (place.output, place.root, *([place.root.parent] if place.kept else [])):
             with suppress(OSError):
@@ -104,34 +119,50 @@ def run_directory(place: Place) -> Iterator[None]:
         lock.close()
 
 
-def _is_dead(directory: Path) -> bool:
-    """Whether the process that ran there has ended."""
+def _locked(directory: Path) -> BinaryIO:
+    """Make a run's directory and lock it; once more if another run took it for a dead one meanwhile."""
+    while True:
+        with suppress(FileNotFoundError):
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = open(directory / layout.LOCK, "wb")  # noqa: SIM115 - the caller closes it
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if os.fstat(lock.fileno()).st_nlink:
+                return lock
+            lock.close()
+
+
+def _remove_if_dead(directory: Path) -> None:
+    """Remove what a run has left whose process has ended; the lock is held meanwhile."""
     try:
         with open(directory / layout.LOCK, "rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (FileNotFoundError, NotADirectoryError, BlockingIOError):
-        return False
-    return True
+            _remove_directory(directory)
+    except OSError:  # it lives, or is no run's directory, or another user's
+        return
 
 
-def _remove_directory(directory: Path, *, keep: bool) -> None:
-    """Remove a run's directory, or all in it but the result that is kept there."""
-    if not keep:
+def _remove_directory(directory: Path) -> None:
+    """Remove a run's directory, or, if it has committed a result that is kept there, all but that."""
+    if not (directory / layout.KEPT / layout.MANIFEST).exists():
         shutil.rmtree(directory, ignore_errors=True)
     for name in (layout.DATA, layout.CRASHES):
         shutil.rmtree(directory / name, ignore_errors=True)
 
 
 def _remove_garbage(output: Path, has_ended: Callable[[str], bool]) -> None:
-    """Remove what runs that have ended wrote to an output and its manifest does not name."""
-    try:
-        named = {part.name for part in manifests.load(output).parts}
-    except ManifestError:
-        if (output / layout.MANIFEST).exists():  # and can't be read: it may name anything
-            return
-        named = set()
+    """Remove what runs that have ended wrote to an output and its manifest does not name.
+
+    The manifest is read last: a run publishes before it ends, so what it names is then known.
+    """
     with suppress(FileNotFoundError):
-        for path in list(output.iterdir()):
-            writer = layout.writer_of(path.name)
-            if writer and path.name not in named and has_ended(writer):
+        writers = {path: layout.writer_of(path.name) for path in output.iterdir()}
+        ended = [path for path, writer in writers.items() if writer and has_ended(writer)]
+        try:
+            named = {part.name for part in manifests.load(output).parts} if ended else set()
+        except ManifestError:
+            if (output / layout.MANIFEST).exists():  # and can't be read: it may name anything
+                return
+            named = set()
+        for path in ended:
+            if path.name not in named:
                 path.unlink(missing_ok=True)

@@ -10,13 +10,14 @@ from mapreduce.aggregates import Aggregate
 from mapreduce.context import Context
 from mapreduce.errors import MapReduceError, RecordError, UserFunctionError
 from mapreduce.failures import located, user_error
-from mapreduce.job import Job, function_name, takes_context
+from mapreduce.job import Job, function_name
 from mapreduce.model import Segments, Work
 from mapreduce.protocols import RecordWriter, Report, Store
 from mapreduce.shuffle.columns import Pairs, concat, python_keys
 from mapreduce.shuffle.groups import Values, grouped
 from mapreduce.shuffle.segments import read_segments
 from mapreduce.shuffle.states import finish_states
+from mapreduce.signatures import with_context
 from mapreduce.timing import Timed
 
 Group = tuple[Any, list[Any]]
@@ -87,9 +88,7 @@ class _Reduction:
     def __init__(self, job: Job, context: Context) -> None:
         function: Any = job.reduce
         self._function = function
-        self._call = (
-            (lambda key, values: function(key, values, context)) if takes_context(function) else function
-        )
+        self._call = with_context(function, context)
 
     def __call__(self, batch: list[Group]) -> Iterator[Any]:
         key: Any = None
@@ -102,7 +101,9 @@ class _Reduction:
                     )
                 if given is not None:
                     yield from given
-        except (Exception, SystemExit) as error:
+        except (GeneratorExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
             where = f"reduce {function_name(self._function)} failed for the key {repr(key)[:200]}"
             if isinstance(error, MapReduceError) and not isinstance(error, UserFunctionError):
                 raise located(error, where, None) from None

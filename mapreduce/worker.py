@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import resource
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, cast
 from mapreduce.codec import from_plain
 from mapreduce.context import Context
 from mapreduce.datasets import as_output, as_source
-from mapreduce.errors import MapReduceError, internal
+from mapreduce.errors import MapReduceError, ValueTypeError, internal
 from mapreduce.job import Job
 from mapreduce.mapper import run_map, run_map_only
 from mapreduce.model import Kind, Part, Result, Segments, Split, Work
@@ -50,8 +50,11 @@ class Workbench:
                 result = stage(request, context, report)
         except MapReduceError:
             raise
-        except (Exception, SystemExit, GeneratorExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise internal(error) from error
+        _check_counters(context.counters)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         work = replace(result.work, seconds=time.perf_counter() - start, peak_memory=peak)
         return replace(result, work=work, counters=dict(context.counters))
@@ -99,6 +102,14 @@ class Workbench:
         described = part.describe()
         work = replace(work, bytes_out=described.size)
         return Result(work, {}, digest=described.digest, part=described, inputs=inputs)
+
+
+def _check_counters(counters: Mapping[str, int]) -> None:
+    wrong = next((name for name, count in counters.items() if not -(2**63) <= count < 2**63), None)
+    if wrong is not None:
+        raise ValueTypeError(
+            f"The counter {wrong!r} does not fit into 64 bits.", hint="Count in larger units."
+        )
 
 
 class DigestingStream:

@@ -73,7 +73,13 @@ class TextWriter(_Writer):
     def encode(self, record: Any) -> bytes:
         """A line with its line feed."""
         if type(record) is tuple and len(record) == 2:
-            line = self._field(record[0]) + b"\t" + self._field(record[1])
+            key, value = self._field(record[0]), self._field(record[1])
+            if b"\t" in key:
+                raise RecordError(
+                    f"A key with a TAB can't be told from its value: {repr(record)[:_SHOWN]}.",
+                    hint="Replace it, or write JsonLines.",
+                )
+            line = key + b"\t" + value
         elif type(record) is str or type(record) is bytes:
             line = self._field(record)
         else:
@@ -81,9 +87,9 @@ class TextWriter(_Writer):
                 f"Text can't write a record of type {type(record).__name__}: {repr(record)[:_SHOWN]}.",
                 hint="Give a str, bytes or a pair, or write JsonLines.",
             )
-        if b"\n" in line:
+        if b"\n" in line or line.endswith(b"\r"):
             raise RecordError(
-                f"A record with a line feed would become two lines: {repr(record)[:_SHOWN]}.",
+                f"A record with a line end in it would be read back as another: {repr(record)[:_SHOWN]}.",
                 hint="Replace it, or write JsonLines.",
             )
         return line + b"\n"
@@ -132,15 +138,17 @@ def json_text(value: Any) -> str:
     order); dates in ISO form; bytes as UTF-8 text, with surrogate escapes for other bytes.
     """
     kind = type(value)
-    if kind is int:
-        return repr(value)
-    if kind is str:
-        text = encode_basestring(value)
-        return text if text.isascii() else _escape_surrogates(text)
     try:
+        if kind is int:
+            return repr(value)
+        if kind is str:
+            text = encode_basestring(value)
+            return text if text.isascii() else _escape_surrogates(text)
         return _json_text(_plain(value))
     except RecursionError:
         raise RecordError("A record is nested too deeply for JSON.") from None
+    except ValueError as error:  # Python refuses to write ints of thousands of digits
+        raise RecordError(f"A number can't be written: {error}.", hint="Round it first.") from None
 
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=False)
@@ -169,7 +177,13 @@ def _plain(value: Any) -> Any:
     if kind is tuple or kind is list:
         return [_plain(item) for item in value]
     if kind is dict:
-        return {_json_name(name): _plain(item) for name, item in value.items()}
+        named = {_json_name(name): _plain(item) for name, item in value.items()}
+        if len(named) < len(value):
+            raise RecordError(
+                f"Two names of a dict are one as text: {repr(value)[:_SHOWN]}.",
+                hint="Give it names of type str.",
+            )
+        return named
     if kind is bytes:
         return value.decode("utf-8", "surrogateescape")
     if kind is datetime or kind is date or kind is time:

@@ -123,7 +123,9 @@ class ProcessExecutor:
     def _ended(self, worker: _Worker) -> None:
         if self._alive.pop(worker.number, None) is None:
             return
-        worker.process.join(5)
+        worker.process.join(1)  # it has closed its pipe, so it is about to end
+        worker.process.kill()
+        worker.process.join()
         error = _crash(worker)
         worker.pipe.close()
         self._events.append(WorkerGone(worker.number, error))

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Protocol
 import polars as pl
 
 from mapreduce.aggregates import Aggregate
-from mapreduce.codec import PLAIN, dump_value
+from mapreduce.codec import PLAIN, MutableValues, dump_value, dump_values
 from mapreduce.keys import normal_key
 from mapreduce.shuffle.columns import Pairs, concat, key_columns, packed_series, value_columns
 from mapreduce.shuffle.groups import grouped
@@ -75,6 +75,7 @@ class PlainBuffer:
         self.add(keys, [value] * len(keys))
 
     def add_packed(self, keys: list[Any], packed: list[bytes]) -> None:
+        PlainBuffer.settle(self)
         if keys:
             layout, series = key_columns(keys)
             self._parts.append(Pairs(pl.DataFrame([*series, packed_series(packed)]), layout, "*"))
@@ -156,21 +157,23 @@ class StateBuffer(PlainBuffer):
             self._add_columns(keys, values)
 
     def add_repeated(self, keys: list[Any], value: Any) -> None:
+        if self._aggregate.counts_pairs:
+            value = None
         self._aggregate.check({type(value)})
         kind = type(keys[0])
-        if kind not in (str, int, bytes) or not self._aggregate.can_tally(value):
+        countable = kind is str or (kind in (int, bytes) and countOf(map(type, keys), kind) == len(keys))
+        if not countable or not self._aggregate.can_tally(value):
             self._add_columns(keys, [value] * len(keys))
             return
         if self._tallied != (kind, value):
             self._end_tally()
             self._tallied = (kind, value)
-        self._count(keys, kind)
+        if not self._count(keys, kind):
+            self._add_columns(keys, [value] * len(keys))
 
-    def _count(self, keys: list[Any], kind: type) -> None:
-        """Count keys that are probably all of one type: a dict's equality is the keys' own.
-
-        Only keys that are new to the tally are looked at. One of another type ends the tally,
-        whose keys then become columns as any others do, and are refused if they must be.
+    def _count(self, keys: list[Any], kind: type) -> bool:
+        """Count keys of one type. Of str only the keys that are new to the tally are looked at, for
+        speed; if one is no str, the keys are not counted.
         """
         before = len(self._tally)
         try:
@@ -180,9 +183,18 @@ class StateBuffer(PlainBuffer):
                 normal_key(key)
             raise
         new = len(self._tally) - before
-        odd = new and countOf(map(type, islice(reversed(self._tally), new)), kind) != new
-        if odd or len(self._tally) > TALLY_KEYS:
+        if new and countOf(map(type, islice(reversed(self._tally), new)), kind) != new:
+            self._uncount(keys)
+            return False
+        if len(self._tally) > TALLY_KEYS:
             self._end_tally()
+        return True
+
+    def _uncount(self, keys: list[Any]) -> None:
+        for key in keys:
+            self._tally[key] -= 1
+            if not self._tally[key]:
+                del self._tally[key]
 
     def _add_columns(self, keys: list[Any], values: list[Any]) -> None:
         self._end_tally()
@@ -190,9 +202,19 @@ class StateBuffer(PlainBuffer):
 
     def settle(self) -> None:
         self._rows += len(self._keys)
-        super().settle()
+        self._make_columns()
         if self._rows >= FLUSH_ROWS:
             self._group()
+
+    def _make_columns(self) -> None:
+        try:
+            super().settle()
+        except MutableValues:  # inside of tuples: aggregates that can't take them say so here
+            for value in self._values:
+                self._aggregate.add(self._aggregate.empty(), value)
+            keys, values = self._keys, self._values
+            self._keys, self._values = [], []
+            self.add_packed(keys, dump_values(values))
 
     def finish(self) -> Pairs | None:
         self._end_tally()
@@ -211,7 +233,7 @@ class StateBuffer(PlainBuffer):
 
     def _group(self) -> None:
         """Turn the rows so far into states; they come before everything that is added later."""
-        super().settle()
+        self._make_columns()
         if self._parts:
             self._states.append(make_states(self._aggregate, concat(self._parts)))
             self._parts, self._rows = [], 0

@@ -23,7 +23,9 @@ class Values:
         self._left: Any = iter(values)
 
     def __iter__(self) -> Iterator[Any]:
-        if not self._left.__length_hint__():
+        if (
+            len(self._left.__reduce__()) == 2
+        ):  # a list's iterator that has told its end has let go of the list
             raise UserFunctionError(
                 "The values of a key were iterated twice.",
                 hint="They are an iterator; write values = list(values) first if they fit in memory.",

@@ -60,7 +60,7 @@ def _deliver(sink: Sink, result: JobResult, store: LocalStore) -> Delivery:
     try:
         sink.deliver(result, key)
         _leave_mark(store, result, sink.name, key)
-    except Exception as error:  # noqa: BLE001 - a sink may raise anything, and the others go on
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a sink may raise anything; the others go on
         told = error.message if isinstance(error, MapReduceError) else f"{type(error).__name__}: {error}"
         logger.error("sink %s failed: %s", sink.name, told)
         return Delivery(sink.name, key, delivered=False, error=told)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Any, BinaryIO, cast
 
 from mapreduce.errors import InputChanged, InputDenied, InputError, InputMissing
 from mapreduce.model import InputFile
+from mapreduce.store import layout
 
 _GZIP = b"\x1f\x8b"
 
@@ -34,9 +36,19 @@ def expand(paths: Iterable[str]) -> list[str]:
     """
     found: list[str] = []
     for path in map(local_path, paths):
+        _refuse_password(path)
         matches = _expand_url(path) if is_url(path) else _expand_local(path)
         found += sorted(matches, key=os.fsencode)
     return found
+
+
+def _refuse_password(path: str) -> None:
+    if is_url(path) and re.search(r"://[^/@]*:[^/@]*@", path):
+        shown = re.sub(r"://[^/@]*@", "://…@", path)
+        raise InputError(
+            f"{shown} has a password in it, which would stand in the manifest and in logs.",
+            hint="Give it by the environment or by fsspec's configuration.",
+        )
 
 
 def is_pattern(path: str) -> bool:
@@ -59,9 +71,20 @@ def _expand_local(path: str) -> list[str]:
         for match in glob.glob(path, recursive=True)
         if not any(_hidden(part) for part in match.split(os.sep) if part not in asked)
     ]
-    if "**" in path:  # it has named every file below already
-        return [match for match in matches if not os.path.isdir(match)]
-    return [file for match in matches for file in (_below(match) if os.path.isdir(match) else [match])]
+    if path.endswith("**"):  # it has named every file below already
+        files = {match for match in matches if not os.path.isdir(match)}
+    else:
+        files = {file for match in matches for file in (_below(match) if os.path.isdir(match) else [match])}
+    return [file for file in files if _is_visible(file)]
+
+
+def _is_visible(path: str) -> bool:
+    """Whether a file is what it seems: the part of a result counts only if the manifest names it."""
+    if layout.writer_of(os.path.basename(path)) is None:
+        return True
+    directory = os.path.dirname(path)
+    manifest = os.path.join(directory, layout.MANIFEST)
+    return os.path.exists(manifest) and path in _named_by(manifest, directory)
 
 
 def _hidden(name: str) -> bool:
@@ -69,17 +92,27 @@ def _hidden(name: str) -> bool:
 
 
 def _below(directory: str) -> list[str]:
-    manifest = os.path.join(directory, "_manifest.json")
-    if os.path.exists(manifest):
-        return _named_by(manifest, directory)
-    found = []
+    """All files below a directory, links followed; a directory with a manifest is what that names."""
+    found: list[str] = []
+    seen: set[tuple[int, int]] = set()
 
     def denied(error: OSError) -> None:
         raise _input_error(str(error.filename), error)
 
-    for folder, folders, names in os.walk(directory, onerror=denied):
+    for folder, folders, names in os.walk(directory, onerror=denied, followlinks=True):
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in seen:  # a link that leads back up
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        manifest = os.path.join(folder, layout.MANIFEST)
+        if layout.MANIFEST in names:
+            folders.clear()
+            found += _named_by(manifest, folder)
+            continue
         folders[:] = sorted(name for name in folders if not _hidden(name))
-        found += [os.path.join(folder, name) for name in names if not _hidden(name)]
+        shown = [os.path.join(folder, name) for name in names if not _hidden(name)]
+        found += filter(_is_visible, shown)
     return found
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import copy
 import gzip
+import inspect
 import io
 import math
 import struct
@@ -148,7 +149,13 @@ def _taken(given: Iterable[Any]) -> Iterator[Any]:
 def _with_context(function: Callable[..., Any], context: Context) -> Callable[..., Any]:
     if not takes_context(function):
         return function
-    return lambda *args: function(*args, ctx=context)
+    names = list(inspect.signature(function).parameters)
+
+    def call(*args: Any) -> Any:
+        others = iter(args)
+        return function(**{name: context if name == "ctx" else next(others) for name in names})
+
+    return call
 
 
 # ---------------------------------------------------------------- group

@@ -230,7 +230,7 @@ def test_a_value_that_would_not_come_back() -> None:
 
 def test_a_line_feed_in_text_output() -> None:
     error = fails(RecordError, map=on_bad(lambda line: "two\nlines"), reduce=None, output=Text(OUT))
-    assert "would become two lines" in error.message
+    assert "would be read back as another" in error.message
 
 
 def test_a_function_that_can_t_be_pickled_names_the_variable() -> None:

@@ -62,6 +62,21 @@ FAR_NUMBERS = [
     2**1023,
     0.1,
 ]
+ODD_FLOATS = [
+    0.0,
+    -0.0,
+    NAN,
+    ODD_NAN,
+    math.inf,
+    -math.inf,
+    5e-324,
+    1e308,
+    1.5,
+    2.0**53,
+    2.0**63,
+    -(2.0**63),
+    2.0**64,
+]
 TEXTS = ["", "a", "b", "ab", "a\0", "a\0b", "\0", "é", "\ud800", "\udfff", "\uffff", "\U0001f600", "1"]
 BYTES = [text.encode("utf-8", "surrogatepass") for text in TEXTS] + [b"\xff", b"\0\xff"]
 DAYS = [date(1, 1, 1), date(1970, 1, 1), date(1969, 12, 31), date(2024, 2, 29), date(9999, 12, 31)]
@@ -84,7 +99,7 @@ def one_of_these(items: list[Any]) -> SearchStrategy[Any]:
 
 
 integers = st.sampled_from([0, 1, -1, 2**31, 2**63 - 1, -(2**63)]) | st.integers(-(2**63), 2**63 - 1)
-floats = st.sampled_from([0.0, -0.0, NAN, ODD_NAN, math.inf, -math.inf, 5e-324, 1e308, 1.5]) | st.floats()
+floats = one_of_these(ODD_FLOATS) | st.floats()
 numbers = one_of_these(EQUAL_NUMBERS + LARGE_NUMBERS + FAR_NUMBERS) | st.integers() | st.floats()
 # All characters, lone surrogates among them.
 texts = one_of_these(TEXTS) | st.text(st.characters(exclude_categories=()), max_size=8)

@@ -9,8 +9,8 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from mapreduce import Job, Sum, Text, run
-from mapreduce.errors import InputError, InputMissing
+from mapreduce import Job, Records, Sum, Text, run
+from mapreduce.errors import InputError, InputMissing, JobError
 from mapreduce.store import inputs
 
 
@@ -116,8 +116,37 @@ def test_an_unknown_scheme_says_so() -> None:
         Text("nothing://x").files()
 
 
-def test_a_directory_is_no_symlink_trap(own_folder: Path) -> None:
-    Path("loop").mkdir()
-    Path("loop/a.log").write_text("a\n")
-    os.symlink("..", "loop/up")
-    assert inputs.expand(["loop"]) == ["loop/a.log"]
+def test_links_to_directories_are_followed_and_are_no_trap(own_folder: Path) -> None:
+    Path("logs/2025").mkdir(parents=True)
+    Path("elsewhere").mkdir()
+    Path("elsewhere/a.log").write_text("a\n")
+    os.symlink("../elsewhere", "logs/2024")
+    os.symlink("..", "logs/2025/up")
+    assert inputs.expand(["logs"]) == ["logs/2024/a.log"]
+
+
+def test_stars_before_a_name_find_directories_too(tree: Path) -> None:
+    assert inputs.expand(["logs/**/s*"]) == ["logs/sub/d.log"]
+
+
+@pytest.mark.parametrize("path", ["results", "results/**", "results/a/*", "results/a", "results/*/*.jsonl"])
+def test_parts_that_no_manifest_names_are_not_read(own_folder: Path, path: str) -> None:
+    result = run(Job("made", Records(["x"]), lambda line: [(line, 1)], Sum(), "results/a"), on="serial")
+    stray = result.parts[0].name.replace("part-00000", "part-00001")
+    Path("results/a", stray).write_text("garbage\n")
+    Path("results/killed").mkdir()
+    Path("results/killed", stray).write_text("garbage\n")
+    assert inputs.expand([path]) == [f"results/a/{result.parts[0].name}"]
+
+
+def test_input_in_the_output_is_refused(tree: Path) -> None:
+    job = Job("within", "logs/**", lambda line: [(line, 1)], Sum(), "logs/sub/out")
+    run(job, on="serial")
+    with pytest.raises(JobError, match="lies in the output"):
+        run(job, on="serial", overwrite=True)
+
+
+def test_a_password_in_a_url_is_refused_and_not_shown() -> None:
+    with pytest.raises(InputError, match="://…@host/x has a password") as caught:
+        inputs.expand(["https://user:s3cret@host/x"])
+    assert "s3cret" not in str(caught.value)
