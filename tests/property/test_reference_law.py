@@ -105,10 +105,8 @@ def test_larger_jobs(function: Any, kind: str, rng: random.Random) -> None:
     }.get(function.name, lambda: rng.choice([rng.random(), rng.randrange(9), "x", None, (1, "y")]))
     if function.wrap:
         value = lambda inner=value: [inner()]  # noqa: E731
-    pairs = [[(next_key(), value()) for _ in range(rng.randrange(5))] for _ in range(2_500)]
-    case = Case(
-        pairs, function, each_of, shards=rng.randint(1, 7), split_size=rng.choice([300, 1_100, 10_000])
-    )
+    pairs = [[(next_key(), value()) for _ in range(rng.randrange(5))] for _ in range(1_200)]
+    case = Case(pairs, function, each_of, shards=rng.randint(1, 7), split_size=rng.choice([200, 700, 10_000]))
     with fresh_folder() as folder:
         hold(case.job(folder))
 
