@@ -42,10 +42,11 @@ def located(error: E2, where: str, record: object) -> E2:
 def _shown(record: object) -> str:
     if isinstance(record, (str, bytes)):
         return repr(record[:200]) + ("…" if len(record) > 200 else "")
-    return _safe_repr(record)[:200]
+    return safe_repr(record)[:200]
 
 
-def _safe_repr(value: object) -> str:
+def safe_repr(value: object) -> str:
+    """`repr`, of whatever a function may give."""
     try:
         return repr(value)
     except Exception as error:  # noqa: BLE001 - a hostile __repr__ must not hide the first error

@@ -20,6 +20,7 @@ from typing import Any
 import xxhash
 
 from mapreduce.errors import KeyTypeError
+from mapreduce.failures import safe_repr
 
 MASK = 2**64 - 1
 TUPLE_FACTOR = 0x9E3779B97F4A7C15
@@ -52,7 +53,7 @@ def refuse(value: object) -> KeyTypeError:
     if kind.__module__ == "numpy":
         hint = "Write key.item()."
     return KeyTypeError(
-        f"A key of type {kind.__qualname__} can't be used: {repr(value)[:200]}.",
+        f"A key of type {kind.__qualname__} can't be used: {safe_repr(value)[:200]}.",
         hint=hint or "Keys are None, bool, int, float, str, bytes, date, datetime, and tuples of these.",
     )
 
@@ -194,7 +195,7 @@ def hash_key(key: Any) -> int:
     if kind is tuple:
         place = len(key)
         for element in key:
-            place = mix((place * TUPLE_FACTOR & MASK) ^ hash_key(element))
+            place = mix(place * TUPLE_FACTOR + hash_key(element) & MASK)
         return place
     if key is None:
         return 0

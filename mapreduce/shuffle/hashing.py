@@ -25,7 +25,7 @@ def places(frame: pl.DataFrame, layout: str) -> pl.Series:
         element = _hash(frame, f"k{index}", code)["h"]
         # One step at a time: nested into a single expression this costs ten times as much.
         mixed = mixed.with_columns(place=pl.col("place") * _u64(TUPLE_FACTOR), h=element)
-        mixed = mixed.with_columns(h=pl.col("place") ^ pl.col("h"))
+        mixed = mixed.with_columns(h=pl.col("place") + pl.col("h"))
         mixed = _mix(mixed).select(place="h")
     return mixed["place"]
 

@@ -246,7 +246,7 @@ def _hash(key: Any) -> int:
     if type(key) is tuple:
         state = len(key)
         for element in key:
-            state = _mix(state * 0x9E3779B97F4A7C15 % 2**64 ^ _hash(element))
+            state = _mix(state * 0x9E3779B97F4A7C15 + _hash(element))
         return state
     return _hash_number(key)
 
