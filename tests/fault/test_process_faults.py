@@ -24,8 +24,12 @@ GRACE = 5.0
 
 # The job reports its workers, and waits in its map for the file `go`, so that a test can act
 # at a known moment.
+# Signals have their default meaning in it, also where the tests run under nohup.
 SCRIPT = """
-import os, sys, time
+import os, signal, sys, time
+for number in (signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from mapreduce import Job, JsonLines, Sum, Text, run
 
 def words(line, ctx):
