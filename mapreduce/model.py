@@ -141,7 +141,7 @@ class Work:
     bytes_in: int = 0
     bytes_out: int = 0
     user_seconds: float = 0.0
-    """Time inside the job's functions."""
+    """Time inside the job's functions; where keys are counted as they are given, by samples."""
     seconds: float = 0.0
     """Time of the whole attempt."""
     peak_memory: int = 0

@@ -9,7 +9,7 @@ of rows alone.
 from __future__ import annotations
 
 from collections import _count_elements  # type: ignore[attr-defined]
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import islice
 from operator import countOf
 from typing import Any, ClassVar, Protocol
@@ -41,6 +41,17 @@ class Buffer(Protocol):
     def add_repeated(self, keys: list[Any], value: Any) -> None:
         """Take pairs that all have one value."""
 
+    def count_stream(self, keys: Iterator[Any], value: Any) -> bool:
+        """Take pairs that all have one value, as they are given; False if none were taken.
+
+        How many they were is known when the buffer has finished. Raises MutableValues if another
+        way must be gone.
+        """
+
+    @property
+    def streamed(self) -> int:
+        """After `finish`: how many pairs `count_stream` took."""
+
     def add_packed(self, keys: list[Any], packed: list[bytes]) -> None:
         """Take pairs whose values were packed by the codec when they were given."""
 
@@ -61,6 +72,7 @@ class PlainBuffer:
     """Keeps every pair."""
 
     keeps_values: ClassVar[bool] = True
+    streamed = 0
 
     def __init__(self) -> None:
         self._keys: list[Any] = []
@@ -73,6 +85,9 @@ class PlainBuffer:
 
     def add_repeated(self, keys: list[Any], value: Any) -> None:
         self.add(keys, [value] * len(keys))
+
+    def count_stream(self, keys: Iterator[Any], value: Any) -> bool:
+        return False
 
     def add_packed(self, keys: list[Any], packed: list[bytes]) -> None:
         PlainBuffer.settle(self)
@@ -146,6 +161,7 @@ class StateBuffer(PlainBuffer):
         self._states: list[Pairs] = []
         self._tally: dict[Any, int] = {}
         self._tallied: tuple[type, Any] | None = None
+        self.streamed = 0
 
     def add(self, keys: list[Any], values: list[Any]) -> None:
         if self._aggregate.counts_pairs:
@@ -186,6 +202,24 @@ class StateBuffer(PlainBuffer):
         if new and countOf(map(type, islice(reversed(self._tally), new)), kind) != new:
             self._uncount(keys)
             return False
+        self.streamed -= len(keys)  # `_end_tally` adds them again, with those that were streamed
+        if len(self._tally) > TALLY_KEYS:
+            self._end_tally()
+        return True
+
+    def count_stream(self, keys: Iterator[Any], value: Any) -> bool:
+        if self._aggregate.counts_pairs:
+            value = None
+        if self._tallied != (str, value) or not self._aggregate.can_tally(value):
+            return False
+        before = len(self._tally)
+        try:
+            _count_elements(self._tally, keys)
+        except TypeError:  # a key that can't be hashed, or the function's own: one by one it is told
+            raise MutableValues from None
+        new = len(self._tally) - before
+        if new and countOf(map(type, islice(reversed(self._tally), new)), str) != new:
+            raise MutableValues
         if len(self._tally) > TALLY_KEYS:
             self._end_tally()
         return True
@@ -225,6 +259,7 @@ class StateBuffer(PlainBuffer):
         if self._tallied is None or not self._tally:
             return
         self._group()
+        self.streamed += sum(self._tally.values())
         keys, key_series = key_columns(list(self._tally))
         layout, states = self._aggregate.tally(self._tallied[1], list(self._tally.values()))
         self._states.append(Pairs(pl.DataFrame(key_series + states), keys, layout))

@@ -141,3 +141,64 @@ def test_errors_cross_processes_with_all_they_say() -> None:
         run(Job("text", Records([1]), mapper, Sum()), workers=1)
     assert "\ud800 lone" in caught.value.message
     assert "in mapper" in caught.value.details
+
+
+BLOCK = 4096
+"""Records in a block of `Records`: the first is taken in batches, later ones as they are given."""
+
+
+def in_blocks(give: Any) -> Any:
+    """A map of blocks that gives `zip(keys, repeat(value))` of `give(number of the block, records)`."""
+
+    @blocks
+    def mapper(records: list[tuple[int, Any]]) -> Any:
+        keys, value = give(records[0][0] // BLOCK, [key for _, key in records])
+        return zip(keys, repeat(value))
+
+    return mapper
+
+
+def numbered(count: int, odd: dict[int, Any] | None = None) -> Records:
+    return Records([(n, (odd or {}).get(n, f"k{n % 7}")) for n in range(count)], split_size=count)
+
+
+@pytest.mark.parametrize("reduce", [Sum(), Count(), Min(), Collect()])
+@pytest.mark.parametrize("values", [[1], [1, 1.0], [1, True], [1, 2], [None, 1]])
+def test_repeated_values_over_many_blocks(reduce: Any, values: list[Any]) -> None:
+    def mapper(record: tuple[int, str]) -> list[tuple[str, Any]]:
+        return [(record[1], values[record[0] // BLOCK % len(values)])]
+
+    job = Job(
+        "many", numbered(20 * BLOCK), in_blocks(lambda n, keys: (keys, values[n % len(values)])), reduce
+    )
+    result = run(job, on="serial")
+    assert result.manifest.totals.pairs == 20 * BLOCK
+    expected = run_sequential(Job("many", job.source, mapper, reduce))
+    assert [result.part_bytes(part) for part in result.parts] == expected.parts
+
+
+@pytest.mark.parametrize("odd", [1, None, b"k1", ("k1",), 1.5])
+def test_a_key_of_another_type_in_a_later_block(odd: Any) -> None:
+    job = Job("later", numbered(5 * BLOCK, {3 * BLOCK + 5: odd}), in_blocks(lambda n, keys: (keys, 1)), Sum())
+    result = run(job, on="serial")
+    assert result.manifest.totals.pairs == 5 * BLOCK
+    assert dict(result)[odd] == 1
+    assert sum(dict(result).values()) == 5 * BLOCK
+
+
+def test_a_key_that_can_t_be_hashed_in_a_later_block() -> None:
+    source = numbered(5 * BLOCK, {3 * BLOCK + 5: ["k"]})
+    with pytest.raises(KeyTypeError, match=rf"Records, item {3 * BLOCK + 5}: .*type list"):
+        run(Job("later", source, in_blocks(lambda n, keys: (keys, 1)), Sum()), on="serial")
+
+
+def test_a_type_error_of_the_function_s_own_in_a_later_block() -> None:
+    source = numbered(5 * BLOCK, {3 * BLOCK + 5: 7})
+    job = Job("later", source, in_blocks(lambda n, keys: (map(len, keys), 1)), Sum())
+    with pytest.raises(
+        UserFunctionError, match=rf"Records, item {3 * BLOCK + 5}: TypeError: object of type 'int'"
+    ):
+        run(job, on="serial")
+    lower = in_blocks(lambda n, keys: (map(str.lower, keys), 1))
+    with pytest.raises(UserFunctionError, match=rf"Records, item {3 * BLOCK + 5}: TypeError"):
+        run(Job("later", source, lower, Sum()), on="serial")
