@@ -6,7 +6,7 @@ through a pipe by `codec.to_plain`. Sizes and offsets are bytes, times seconds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 FORMAT_VERSION = 1
@@ -293,4 +293,3 @@ class Progress:
     bytes_shuffled: int = 0
     retries: int = 0
     workers: int = 0
-    details: dict[str, int] = field(default_factory=dict)

@@ -51,11 +51,6 @@ def _refuse_password(path: str) -> None:
         )
 
 
-def is_pattern(path: str) -> bool:
-    """Whether a path has wildcards, or is a directory: it may match nothing."""
-    return glob.has_magic(path) or os.path.isdir(local_path(path))
-
-
 def _expand_local(path: str) -> list[str]:
     if os.path.isdir(path):
         return _below(path)
