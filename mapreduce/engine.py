@@ -61,7 +61,7 @@ def run(
     check_signatures(job)
     named_sinks(job.sinks)
     if on != "serial":
-        from mapreduce.executors.processes import warm_up
+        from mapreduce.executors import warm_up
 
         warm_up()
     place = place_of(job, new_run_id(started))

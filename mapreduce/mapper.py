@@ -30,7 +30,7 @@ SETTLE_PAIRS = 2**13
 SETTLE_BLOCKS = 16
 """So many pairs become columns at once, and blocks wait for that at the most."""
 
-SAMPLE_BLOCKS = 16
+SAMPLE_BLOCKS = 64
 
 _HINT = "A map gives an iterable of 2-tuples (key, value), or None for nothing."
 
@@ -263,7 +263,7 @@ class _PairTarget:
     def _take_repeated(self, keys: Iterator[Any], value: Any) -> tuple[float, int]:
         """Most blocks are counted as the keys are given, which leaves the processor's cache alone.
 
-        Then the function's share of the time is that of every sixteenth block, which is taken in
+        Then the function's share of the time is that of every 64th block, which is taken in
         batches and measured.
         """
         self._blocks += 1

@@ -7,6 +7,17 @@
 Nothing but click is imported before a command runs: `mapreduce` answers at once.
 """
 
-from mapreduce.cli.app import main
+import sys
 
 __all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command line of this process and exit."""
+    if sys.argv[1:2] in (["run"], ["demo"]) and not {"serial", "--on=serial", "--help"} & set(sys.argv):
+        from mapreduce.executors import warm_up
+
+        warm_up()
+    from mapreduce.cli.app import main as app
+
+    app()

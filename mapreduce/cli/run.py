@@ -45,7 +45,7 @@ def run(
     Modules beside the file can be imported by it.
     """
     if on != "serial":
-        from mapreduce.executors.processes import warm_up
+        from mapreduce.executors import warm_up
 
         warm_up()
     from mapreduce import engine

@@ -32,37 +32,33 @@ def line_blocks(
     is at its beginning; it is sought if `start` is not 0. `stop` None: all lines. The cuts
     depend on the arguments and the content alone. Raises RecordTooLarge.
     """
-    offset, rest = _first_line(stream, start, stop, block_size)
-    long_line: list[bytes] = []
+    offset = _first_line(stream, start, stop, block_size)
+    head: list[bytes] = []  # the beginning of a line, in pieces that are joined once
     held = 0
     while stop is None or offset < stop:
         data = read_fully(stream, block_size)
-        ahead = None if stop is None else stop - offset
-        if data and LF not in data and held + len(rest) + len(data) <= max_record + 2:
-            # In the middle of a long line: pieces are joined once, at its end.
-            long_line.append(rest + data)
-            held += len(long_line[-1])
-            rest = b""
-            continue
-        buffer = b"".join((*long_line, rest, data))
-        long_line, held = [], 0
-        end = _whole_lines(buffer, ahead, at_end=not data)
-        if end:
-            block = buffer[:end]
-            _check_lengths(block, offset, max_record, uri)
-            yield offset, block
-            offset += end
-        elif len(buffer) > max_record + 2:
-            raise _too_large(uri, offset, max_record)
-        rest = buffer[end:]
+        end = _whole_lines(data, None if stop is None else stop - offset - held)
+        if end or not data:
+            block = b"".join((*head, memoryview(data)[:end]))
+            if block:
+                _check_lengths(block, offset, max_record, uri)
+                yield offset, block
+            offset += len(block)
+            head = [data[end:]]
+            held = len(head[0])
+        else:
+            head.append(data)
+            held += len(data)
+            if held > max_record + 2:
+                raise _too_large(uri, offset, max_record)
         if not data:
             return
 
 
-def _first_line(stream: BinaryIO, start: int, stop: int | None, block_size: int) -> tuple[int, bytes]:
-    """The offset of the first line that begins at or after `start`, and bytes read from there on."""
+def _first_line(stream: BinaryIO, start: int, stop: int | None, block_size: int) -> int:
+    """The offset of the first line that begins at or after `start`; the stream is there then."""
     if start == 0:
-        return 0, b""
+        return 0
     stream.seek(start - 1)
     offset = start - 1
     while stop is None or offset < stop:
@@ -71,18 +67,18 @@ def _first_line(stream: BinaryIO, start: int, stop: int | None, block_size: int)
             break
         found = data.find(LF)
         if found >= 0:
-            return offset + found + 1, data[found + 1 :]
+            return stream.seek(offset + found + 1)
         offset += len(data)
-    return (offset if stop is None else max(offset, stop)), b""
+    return offset if stop is None else max(offset, stop)
 
 
-def _whole_lines(buffer: bytes, limit: int | None, *, at_end: bool) -> int:
-    """Length of the lines at the buffer's start that are complete and begin before `limit`."""
-    if limit is not None and limit <= len(buffer):
-        end = buffer.find(LF, limit - 1) + 1
+def _whole_lines(data: bytes, limit: int | None) -> int:
+    """Length of the lines that end in `data` and begin before `limit`; one has begun before it."""
+    if limit is not None and limit <= len(data):
+        end = data.find(LF, max(limit - 1, 0)) + 1
         if end:
             return end
-    return len(buffer) if at_end else buffer.rfind(LF) + 1
+    return data.rfind(LF) + 1
 
 
 def _check_lengths(block: bytes, offset: int, max_record: int, uri: str) -> None:

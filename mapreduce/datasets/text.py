@@ -49,7 +49,7 @@ class Text:
         encoding: str = "utf-8",
         errors: str = "strict",
         split_size: int | str = "32MB",
-        block_size: int | str = "256KB",
+        block_size: int | str = "128KB",
         max_record: int | str = "64MB",
     ) -> None:
         given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)

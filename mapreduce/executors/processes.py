@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import connection, forkserver, get_context
+from multiprocessing import connection, get_context
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from types import ModuleType
@@ -21,7 +21,7 @@ from typing import Any
 from mapreduce import codec
 from mapreduce.errors import MapReduceError, WorkerCrash, from_plain
 from mapreduce.events import Event, Failed, Reported, Succeeded, WorkerGone, WorkerReady
-from mapreduce.executors import child
+from mapreduce.executors import child, warm_up
 from mapreduce.model import Attempt, Result
 from mapreduce.store import layout
 
@@ -141,12 +141,6 @@ class ProcessExecutor:
         for worker in workers:
             worker.process.join()
             worker.pipe.close()
-
-
-def warm_up() -> None:
-    """Begin to start the forkserver; its imports then run beside the caller's. May be called again."""
-    get_context("forkserver").set_forkserver_preload(["mapreduce.executors.preload"])
-    forkserver.ensure_running()
 
 
 @contextmanager

@@ -253,7 +253,9 @@ class StateBuffer(PlainBuffer):
     def finish(self) -> Pairs | None:
         self._end_tally()
         self._group()
-        return join_states(self._aggregate, self._states) if self._states else None
+        if len(self._states) > 1:
+            return join_states(self._aggregate, self._states)
+        return self._states[0] if self._states else None
 
     def _end_tally(self) -> None:
         if self._tallied is None or not self._tally:

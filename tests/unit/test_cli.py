@@ -12,7 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mapreduce import JsonLines, Records, Text
-from mapreduce.cli import failure, main, tables
+from mapreduce.cli import failure, tables
+from mapreduce.cli.app import main
 from mapreduce.cli.jobfile import MODULE, load_job
 from mapreduce.cli.run import reporting
 from mapreduce.errors import JobError
