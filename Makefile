@@ -58,7 +58,7 @@ bench: $(VENV)/.runtime ## the benchmarks
 lock: $(VENV)/.made ## resolve the lock files anew; LOCKFLAGS=--upgrade takes the newest versions
 	@$(PIP) install uv
 	@$(LOCK) pyproject.toml -o requirements/runtime.txt
-	@$(LOCK) pyproject.toml --group dev -c requirements/runtime.txt -o requirements/dev.txt
+	@$(LOCK) pyproject.toml --group dev --all-extras -c requirements/runtime.txt -o requirements/dev.txt
 	@$(LOCK) --group build -c requirements/dev.txt -o requirements/build.txt
 
 clean: ## remove the environment, caches and builds

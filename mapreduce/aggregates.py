@@ -81,7 +81,7 @@ class Aggregate(ABC):
     def result(self, state: Any) -> Any:
         """What the values come to."""
 
-    def of(self, values: Iterable[Any]) -> Any:
+    def apply(self, values: Iterable[Any]) -> Any:
         """What these values come to: the Python form from end to end."""
         state = self.empty()
         for value in values:
@@ -428,5 +428,5 @@ class Collect(Aggregate):
     def result(self, state: list[Any]) -> list[Any]:
         return state
 
-    def of(self, values: Iterable[Any]) -> list[Any]:
+    def apply(self, values: Iterable[Any]) -> list[Any]:
         return [value for value in values if value is not None]

@@ -43,12 +43,25 @@ class InputFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Cut:
+    """A range of a file, as a source proposes it: stored bytes, or what the format counts in.
+
+    `more` are files that are read whole after it.
+    """
+
+    file: InputFile
+    start: int
+    stop: int
+    more: tuple[InputFile, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Split:
-    """The records of `file` whose first byte lies in [start, stop).
+    """A part of the input: for lines, the records of `file` whose first byte lies in [start, stop).
 
     For a compressed file the range is the whole file, and start and stop are stored bytes. For
-    records in memory they are indexes. `records`, where it is set, is the number of records
-    to read from the split's start.
+    records in memory they are indexes, for Parquet stored bytes as well. `records`, where it is
+    set, is the number of records to read from the split's start.
     """
 
     index: int
@@ -56,11 +69,15 @@ class Split:
     start: int
     stop: int
     records: int | None = None
+    more: tuple[InputFile, ...] = ()
+    """Files that are read whole after the range."""
+    input: int = 0
+    """Which of the job's inputs it belongs to."""
 
     @property
     def size(self) -> int:
         """Stored bytes of the split."""
-        return self.stop - self.start
+        return self.stop - self.start + sum(file.size for file in self.more)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from mapreduce.codec import canonical_json, dump_code, sha256
@@ -36,7 +37,8 @@ def make_plan(job: Job, run_id: str, limit: int | None = None) -> Plan:
             hint="Check the pattern; an empty input is fine with allow_empty=True.",
         )
     splits = tuple(
-        Split(index, file, start, stop) for index, (file, start, stop) in enumerate(source.splits(files))
+        Split(index, cut.file, cut.start, cut.stop, more=cut.more)
+        for index, cut in enumerate(source.splits(files))
     )
     if limit is not None:
         splits = _first_records(source, splits, limit)
@@ -75,7 +77,7 @@ def _first_records(source: Source, splits: Sequence[Split], limit: int) -> tuple
     """The splits that hold the first `limit` records, the last one cut short."""
     chosen: list[Split] = []
     for split in splits:
-        wanted = Split(split.index, split.file, split.start, split.stop, limit)
+        wanted = replace(split, records=limit)
         found = sum(len(block.records) for block in source.read(wanted))
         chosen.append(wanted)
         limit -= found

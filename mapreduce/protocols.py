@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, BinaryIO, Protocol, runtime_checkable
 
 from mapreduce.events import Event, Reported
-from mapreduce.model import Attempt, AttemptRecord, InputFile, Location, Progress, Split
+from mapreduce.model import Attempt, AttemptRecord, Cut, InputFile, Location, Progress, Split
 
 
 class Block(Protocol):
@@ -38,13 +38,41 @@ class Source(Protocol):
     def files(self) -> list[InputFile]:
         """What there is, in the order in which records count. Raises InputError."""
 
-    def splits(self, files: Sequence[InputFile]) -> list[tuple[InputFile, int, int]]:
-        """Cuts, in order, as (file, start, stop). They depend on files and options alone."""
+    def splits(self, files: Sequence[InputFile]) -> list[Cut]:
+        """Cuts, in order. They depend on files and options alone."""
 
     def read(self, split: Split) -> Iterator[Block]:
         """The records of one split. Every record belongs to exactly one split.
 
         May be called any number of times. Raises InputError, naming file and offset.
+        """
+
+
+class FrameBlock(Protocol):
+    """Consecutive records of one split as a polars DataFrame, a row each."""
+
+    frame: Any
+
+    @property
+    def location(self) -> Location:
+        """Of the whole block."""
+
+    @property
+    def size(self) -> int:
+        """Bytes, after decompression."""
+
+    def locate(self, index: int) -> Location:
+        """Of the record of row `index`."""
+
+
+@runtime_checkable
+class FrameSource(Source, Protocol):
+    """An input that can be read as frames too, for maps marked with `@frames`."""
+
+    def read_frames(self, split: Split) -> Iterator[FrameBlock]:
+        """The records of one split, the same that `read` gives, as frames of one schema.
+
+        Raises InputError as `read` does, and JobError if a schema is missing.
         """
 
 
@@ -72,7 +100,9 @@ class Output(Protocol):
     """A format to write parts in. It is pickled with the job."""
 
     suffix: str
-    """Of part files, with the dot."""
+    """Of part files, with the dot; the compression's is a part of it."""
+    compression: str
+    """That the engine applies to what the writer writes: "", "gzip", "bzip2", "xz" or "zstd"."""
 
     @property
     def path(self) -> str | None:

@@ -76,7 +76,7 @@ def _write_groups(reduce: Reduce, name: str, pairs: Pairs, writer: RecordWriter)
 
 
 def _aggregating(aggregate: Aggregate) -> Reduce:
-    return lambda batch: ((key, aggregate.of(values)) for key, values in batch)
+    return lambda batch: ((key, aggregate.apply(values)) for key, values in batch)
 
 
 class _Reduction:

@@ -18,6 +18,7 @@ class JsonLines:
     """
 
     suffix = ".jsonl"
+    compression = ""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path: str | None = os.fspath(path)

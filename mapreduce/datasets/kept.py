@@ -17,6 +17,7 @@ class Kept:
 
     path = None
     suffix = ".kept"
+    compression = ""
 
     def writer(self, stream: BinaryIO) -> RecordWriter:
         """A writer of one part."""

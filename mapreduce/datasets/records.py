@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from mapreduce.errors import JobError
-from mapreduce.model import InputFile, Location, Split
+from mapreduce.model import Cut, InputFile, Location, Split
 
 URI = "records:"
 _BLOCK = 4096
@@ -31,10 +31,10 @@ class Records:
         """One entry for the whole list; its size is the number of items."""
         return [InputFile(URI, len(self.items), str(len(self.items)))]
 
-    def splits(self, files: Sequence[InputFile]) -> list[tuple[InputFile, int, int]]:
+    def splits(self, files: Sequence[InputFile]) -> list[Cut]:
         """Ranges of `split_size` items."""
         stop = len(self.items)
-        return [(files[0], i, min(i + self.split_size, stop)) for i in range(0, stop, self.split_size)]
+        return [Cut(files[0], i, min(i + self.split_size, stop)) for i in range(0, stop, self.split_size)]
 
     def read(self, split: Split) -> Iterator[ItemBlock]:
         """The items of the range."""

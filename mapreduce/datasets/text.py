@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, cast
 from mapreduce.datasets.lines import LF, line_blocks
 from mapreduce.datasets.writers import TextWriter
 from mapreduce.errors import DecodeError, InputCorrupt, JobError
-from mapreduce.model import InputFile, Location, Split
+from mapreduce.model import Cut, InputFile, Location, Split
 from mapreduce.protocols import RecordWriter
 from mapreduce.store import inputs
 from mapreduce.units import parse_size
@@ -41,6 +41,7 @@ class Text:
     """
 
     suffix = ".txt"
+    compression = ""
 
     def __init__(
         self,
@@ -74,10 +75,10 @@ class Text:
         """The input's files in order, each with size, fingerprint and compression."""
         return [inputs.describe(path) for path in inputs.expand(self.paths)]
 
-    def splits(self, files: Sequence[InputFile]) -> list[tuple[InputFile, int, int]]:
+    def splits(self, files: Sequence[InputFile]) -> list[Cut]:
         """Byte ranges of `split_size`; a compressed file is one."""
         return [
-            (file, start, file.size if file.compression else min(start + self.split_size, file.size))
+            Cut(file, start, file.size if file.compression else min(start + self.split_size, file.size))
             for file in files
             for start in ([0] if file.compression else range(0, file.size, self.split_size))
         ]

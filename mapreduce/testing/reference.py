@@ -95,8 +95,8 @@ def _read(source: Source) -> Iterator[Block]:
         for file in source.files():
             yield _read_text(source, file)
     else:  # a format of the user's own decides what its records are
-        for index, (file, start, stop) in enumerate(source.splits(source.files())):
-            yield from source.read(Split(index, file, start, stop))
+        for index, cut in enumerate(source.splits(source.files())):
+            yield from source.read(Split(index, cut.file, cut.start, cut.stop, more=cut.more))
 
 
 def _read_text(source: Text, file: InputFile) -> _Whole:
@@ -288,7 +288,7 @@ def _reduce_all(job: Job, groups: Iterable[Group], context: Context) -> list[Any
 def _aggregated(aggregate: Aggregate, values: list[Any]) -> Any:
     """What an aggregate means. One of the user's own means what its Python form says."""
     meaning = _MEANINGS.get(type(aggregate))
-    return meaning(values) if meaning else aggregate.of(values)
+    return meaning(values) if meaning else aggregate.apply(values)
 
 
 def _present(values: list[Any]) -> list[Any]:

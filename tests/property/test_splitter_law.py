@@ -49,9 +49,9 @@ def split_read(source: Text | Records) -> Found:
     """The same, through the source's splits and blocks."""
     files = source.files()
     found: Found = []
-    for index, (file, start, stop) in enumerate(source.splits(files)):
-        assert start < stop, "an empty split is a task for nothing"
-        for block in source.read(Split(index, file, start, stop)):
+    for index, cut in enumerate(source.splits(files)):
+        assert cut.start < cut.stop, "an empty split is a task for nothing"
+        for block in source.read(Split(index, cut.file, cut.start, cut.stop)):
             assert block.records
             places = [block.locate(i) for i in range(len(block.records))]
             assert all(_inside(place, block.location) for place in places)
@@ -150,10 +150,10 @@ def test_limit_reads_the_first_records(
     path = folder / "limited"
     path.write_bytes(data)
     source = Text(path, split_size=split_size, block_size=block_size)
-    for index, (file, start, stop) in enumerate(source.splits(source.files())):
-        blocks = source.read(Split(index, file, start, stop))
+    for index, cut in enumerate(source.splits(source.files())):
+        blocks = source.read(Split(index, cut.file, cut.start, cut.stop))
         everything = [record for block in blocks for record in block.records]
-        limited = source.read(Split(index, file, start, stop, records=limit))
+        limited = source.read(Split(index, cut.file, cut.start, cut.stop, records=limit))
         assert [record for block in limited for record in block.records] == everything[:limit]
 
 

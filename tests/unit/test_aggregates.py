@@ -103,7 +103,7 @@ SUMS: list[tuple[list[Any], Any]] = [
 
 def test_sums() -> None:
     for items, total in SUMS:
-        assert exact(Sum().of(items)) == exact(total), items
+        assert exact(Sum().apply(items)) == exact(total), items
         assert exact(meaning(Sum(), items)) == exact(total), items
         assert exact(columnar(Sum(), [items])) == exact(total), items
         assert exact(columnar(Sum(), [[item] for item in items])) == exact(total), items
@@ -137,27 +137,27 @@ EXTREMES: list[tuple[list[Any], Any, Any]] = [
 def test_extremes() -> None:
     for items, smallest, largest in EXTREMES:
         for aggregate, result in ((Min(), smallest), (Max(), largest)):
-            assert exact(aggregate.of(items)) == exact(result), (aggregate, items)
+            assert exact(aggregate.apply(items)) == exact(result), (aggregate, items)
             assert exact(columnar(aggregate, [items])) == exact(result), (aggregate, items)
             assert exact(columnar(aggregate, [[item] for item in items])) == exact(result), (aggregate, items)
 
 
 def test_count_counts_none_and_collect_skips_it() -> None:
-    assert Count().of([None, 1, None]) == 3
-    assert Collect().of([None, 1, None, [2], 1]) == [1, [2], 1]
-    assert (Count().of([]), Collect().of([])) == (0, [])
+    assert Count().apply([None, 1, None]) == 3
+    assert Collect().apply([None, 1, None, [2], 1]) == [1, [2], 1]
+    assert (Count().apply([]), Collect().apply([])) == (0, [])
 
 
 def test_values_come_back_as_they_were() -> None:
     east = datetime(2024, 10, 27, 2, 30, fold=1, tzinfo=UTC)
-    assert exact(Max().of([east])) == exact(east)
+    assert exact(Max().apply([east])) == exact(east)
 
 
 @pytest.mark.parametrize("aggregate", AGGREGATES, ids=name_of)
 @given(data=st.data())
 def test_python_form_is_the_meaning(aggregate: Aggregate, data: st.DataObject) -> None:
     items = data.draw(st.lists(values_for(aggregate), max_size=8))
-    assert exact(aggregate.of(items)) == exact(meaning(aggregate, items))
+    assert exact(aggregate.apply(items)) == exact(meaning(aggregate, items))
 
 
 @pytest.mark.parametrize("aggregate", AGGREGATES, ids=name_of)
@@ -175,10 +175,10 @@ def test_states_merge_wherever_they_are_cut(aggregate: Aggregate, data: st.DataO
 
 @given(st.lists(tame_floats, max_size=30))
 def test_sum_of_floats_is_the_exact_sum_rounded_once(items: list[float]) -> None:
-    total = Sum().of(items)
+    total = Sum().apply(items)
     if items and math.isfinite(total):
         assert total == float(sum(map(Fraction, items)))
-        assert exact(Sum().of(items[::-1])) == exact(total)
+        assert exact(Sum().apply(items[::-1])) == exact(total)
 
 
 # ---------------------------------------------------------------- refused values
@@ -196,7 +196,7 @@ def test_extremes_refuse(aggregate: Aggregate, value: Any) -> None:
     with pytest.raises(ValueTypeError, match=f"{aggregate.name} can't compare"):
         aggregate.check({int, type(value)})
     with pytest.raises(ValueTypeError, match=f"{aggregate.name} can't compare"):
-        aggregate.of([(1,), (value,)])
+        aggregate.apply([(1,), (value,)])
 
 
 def test_others_take_everything() -> None:
@@ -220,7 +220,7 @@ def pairs_of(names: list[Any], items: list[Any]) -> Pairs:
 def columnar(aggregate: Aggregate, chunks: list[list[Any]]) -> Any:
     """One group through the engine's columns, the values cut into chunks."""
     states = [make_states(aggregate, pairs_of(["k"] * len(chunk), chunk)) for chunk in chunks if chunk]
-    return finish_states(aggregate, states)[1][0] if states else aggregate.of([])
+    return finish_states(aggregate, states)[1][0] if states else aggregate.apply([])
 
 
 NATIVE = {
