@@ -38,8 +38,10 @@ if TYPE_CHECKING:
     from mapreduce.datasets import JsonLines, Records, Text
     from mapreduce.engine import run
     from mapreduce.errors import MapReduceError
-    from mapreduce.job import Job, blocks
+    from mapreduce.functions import Identity, blocks, frames
+    from mapreduce.job import Input, Job
     from mapreduce.model import Status
+    from mapreduce.ordering import TotalOrder
     from mapreduce.parameters import params
     from mapreduce.result import JobResult
     from mapreduce.sinks.log import Log
@@ -53,8 +55,10 @@ _HOMES = {
     "datasets": ("JsonLines", "Records", "Text"),
     "engine": ("run",),
     "errors": ("MapReduceError",),
-    "job": ("Job", "blocks"),
+    "functions": ("Identity", "blocks", "frames"),
+    "job": ("Input", "Job"),
     "model": ("Status",),
+    "ordering": ("TotalOrder",),
     "parameters": ("params",),
     "result": ("JobResult",),
     "sinks.log": ("Log",),
@@ -63,7 +67,7 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - in the order in which one meets them
-    "Job", "blocks", "Context", "params",
+    "Job", "Input", "Identity", "TotalOrder", "blocks", "frames", "Context", "params",
     "Text", "JsonLines", "Records",
     "Sum", "Count", "Min", "Max", "Collect",
     "run", "JobResult", "Status",

@@ -8,7 +8,7 @@ from typing import Any
 
 from mapreduce.errors import JobError
 from mapreduce.model import Location
-from mapreduce.protocols import Block
+from mapreduce.protocols import Block, FrameBlock
 
 
 class Context:
@@ -18,7 +18,7 @@ class Context:
         self.side = side
         """The job's `side` data, by name. Read only."""
         self.counters: Counter[str] = Counter()
-        self._block: Block | None = None
+        self._block: Block | FrameBlock | None = None
         self._index: int | None = None
 
     def count(self, name: str, n: int = 1) -> None:
@@ -37,6 +37,6 @@ class Context:
             raise JobError("ctx.location is only there in a map: a reduce has no place in the input.")
         return self._block.location if self._index is None else self._block.locate(self._index)
 
-    def at(self, block: Block | None, index: int | None = None) -> None:
+    def at(self, block: Block | FrameBlock | None, index: int | None = None) -> None:
         """Used by the engine: say what is being worked on."""
         self._block, self._index = block, index

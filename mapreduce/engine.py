@@ -45,7 +45,7 @@ def run(
 
     on: "processes" (of this host, the default) or "serial" (in this process).
     workers: number of processes; by default one for each processor.
-    limit: read the first records only.
+    limit: read the first records of each input only.
     overwrite: replace a result that is there, after this one has succeeded.
     observers: told of progress, from this thread.
 
@@ -151,6 +151,7 @@ def _manifest(
             seconds={name: round(value, 6) for name, value in outcome.seconds.items()},
             versions=manifests.versions(),
             previous=previous,
+            key_names=tuple(job.key_names or ()) if job.output is not None else (),
         )
     )
 

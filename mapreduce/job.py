@@ -2,53 +2,31 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from mapreduce.aggregates import Aggregate
 from mapreduce.errors import JobError
-from mapreduce.protocols import Output, Sink, Source
-
-F = TypeVar("F", bound=Callable[..., Any])
+from mapreduce.functions import Identity, takes_blocks, takes_frames
+from mapreduce.ordering import TotalOrder
+from mapreduce.protocols import FrameSource, Output, Sink, Source
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 """A job's name: it becomes a part of file names."""
 
 
-def blocks(function: F) -> F:
-    """Mark a map that takes a list of records at once and gives an iterable of pairs.
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One of several inputs of a job, with a map function of its own.
 
-    The pairs must reduce to the same result wherever the input is cut into lists. A function
-    that returns `zip(keys, itertools.repeat(value))` is taken as columns, without a tuple a pair.
+    A job's values keep the inputs' order: those of the first input come first.
     """
-    function.__mapreduce_blocks__ = True  # type: ignore[attr-defined]
-    return function
 
-
-def takes_blocks(function: object) -> bool:
-    """Whether `@blocks` marks the function."""
-    return getattr(function, "__mapreduce_blocks__", False) is True
-
-
-def takes_context(function: Callable[..., Any]) -> bool:
-    """Whether a parameter is named `ctx`."""
-    try:
-        return "ctx" in inspect.signature(function).parameters
-    except (TypeError, ValueError):
-        return False
-
-
-def function_name(function: object) -> str:
-    """How messages call a function: its name and, where known, its file and line."""
-    name = getattr(function, "__qualname__", None) or type(function).__qualname__
-    code = getattr(function, "__code__", None)
-    if code is None:
-        return f"`{name}`"
-    return f"`{name}` ({os.path.basename(code.co_filename)}:{code.co_firstlineno})"
+    source: Source | str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+    map: Callable[..., Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,13 +39,15 @@ class Job:
 
     name: str
     """Letters, digits, `.`, `_`, `-`; at most 100."""
-    source: Source | str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
-    """A dataset; or a path, glob, directory, URL, or a list of these, read as `Text`."""
-    map: Callable[..., Any]
-    """(record) → an iterable of 2-tuples, or None for nothing; under `@blocks` (list of records)."""
+    source: Source | str | os.PathLike[str] | Sequence[Any]
+    """A dataset; or a path, glob, directory, URL, or a list of these, read as `Text`; or a list of
+    `Input`, each with a map of its own."""
+    map: Callable[..., Any] | None = None
+    """(record) → an iterable of 2-tuples, or None for nothing; under `@blocks` (list of records), under
+    `@frames` (DataFrame) → DataFrame; `Identity()`; None with a list of `Input`."""
     reduce: Callable[..., Any] | Aggregate | None = None
-    """(key, values) → an iterable of records, or None; an aggregate; or None: no shuffle, and the
-    map gives records."""
+    """(key, values) → an iterable of records, or None; under `@frames` (DataFrame) → DataFrame; an
+    aggregate; or None: no shuffle, and the map gives records."""
     output: Output | str | os.PathLike[str] | None = None
     """A dataset, or a directory for `JsonLines`; None keeps the result with the run."""
     combine: Callable[..., Any] | None = None
@@ -77,6 +57,13 @@ class Job:
     """Number of reducers and of part files; "auto": one for each 128 MB of stored input."""
     allow_empty: bool = False
     """A pattern that matches no file is no error."""
+    key_names: Sequence[str] | None = None
+    """Names of a tuple key's elements, which become fields of the output in the place of `key`."""
+    partition: Callable[[Any], int] | TotalOrder | None = None
+    """(key) → the number of its part, from 0; `TotalOrder()`: parts follow one another in key order;
+    None: by the key's hash."""
+    order_values: Callable[[Any], Any] | None = None
+    """(value) → what a key's values are ordered by, compared as keys are; ties stay in input order."""
     side: Mapping[str, Any] = field(default_factory=dict)
     """Small data that every function reads as `ctx.side[name]`; sent once to each worker."""
     max_attempts: int = 4
@@ -87,23 +74,38 @@ class Job:
     def __init__(
         self,
         name: str,
-        source: Source | str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
-        map: Callable[..., Any],
+        source: Source | str | os.PathLike[str] | Sequence[Any],
+        map: Callable[..., Any] | None = None,
         reduce: Callable[..., Any] | Aggregate | None = None,
         output: Output | str | os.PathLike[str] | None = None,
         *,
         combine: Callable[..., Any] | None = None,
         shards: int | Literal["auto"] = "auto",
         allow_empty: bool = False,
+        key_names: Sequence[str] | None = None,
+        partition: Callable[[Any], int] | TotalOrder | None = None,
+        order_values: Callable[[Any], Any] | None = None,
         side: Mapping[str, Any] | None = None,
         max_attempts: int = 4,
         sinks: Sequence[Sink] = (),
     ) -> None:
         given = locals()
-        given |= {"side": _as_dict(side), "sinks": _as_tuple(sinks)}
+        given |= {"side": _as_dict(side), "sinks": _as_tuple(sinks), "key_names": _as_tuple(key_names)}
         for item in fields(self):
             object.__setattr__(self, item.name, given[item.name])
         _validate(self)
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """What is read, each with its map: one input, or the list that `source` is."""
+        if has_inputs(self.source):
+            return tuple(self.source)  # type: ignore[arg-type]
+        return (Input(self.source, self.map),)  # type: ignore[arg-type]
+
+    @property
+    def combines(self) -> bool:
+        """The map side holds an aggregate's states instead of values."""
+        return isinstance(self.reduce, Aggregate) and self.reduce.combines and self.order_values is None
 
     def __setstate__(self, state: list[Any]) -> None:
         for item, value in zip(fields(self), state, strict=True):
@@ -111,6 +113,11 @@ class Job:
 
     def __getstate__(self) -> list[Any]:
         return [getattr(self, item.name) for item in fields(self)]
+
+
+def has_inputs(source: Any) -> bool:
+    """Whether a source is a list of `Input`."""
+    return isinstance(source, (list, tuple)) and any(isinstance(item, Input) for item in source)
 
 
 def _as_dict(given: Any) -> Any:
@@ -132,8 +139,10 @@ def _validate(job: Any) -> None:
         f"Job name {job.name!r} is not valid.",
         "Use 1 to 100 letters, digits, '.', '_' or '-', beginning with a letter or a digit.",
     )
-    _validate_source(job)
-    _validate_functions(job)
+    _validate_inputs(job)
+    _validate_reduce(job)
+    _validate_order(job)
+    _validate_key_names(job)
     _demand(
         job.output is None or isinstance(job.output, (str, os.PathLike, Output)),
         f"Job {job.name}: output is a {type(job.output).__name__}.",
@@ -163,25 +172,55 @@ def _validate(job: Any) -> None:
     _validate_sinks(job)
 
 
-def _validate_source(job: Any) -> None:
-    source = job.source
-    if isinstance(source, Source) and not isinstance(source, str):
+def _validate_inputs(job: Any) -> None:
+    if not has_inputs(job.source):
+        _demand(
+            job.map is not None,
+            f"Job {job.name} has no map.",
+            "Give a function (record) -> pairs, or Identity() for records that are pairs.",
+        )
+        _validate_input(job.name, Input(job.source, job.map))
         return
-    paths = [source] if isinstance(source, (str, os.PathLike)) else source
-    valid = isinstance(paths, (list, tuple)) and all(isinstance(p, (str, os.PathLike)) for p in paths)
     _demand(
-        valid and len(paths) > 0,
-        f"Job {job.name}: source is {source!r}.",
-        "Give a dataset, a path, a glob, a directory, a URL, or a list of these.",
+        all(isinstance(item, Input) for item in job.source),
+        f"Job {job.name}: source mixes Input with other things.",
+        "Wrap each of them: Input(source, map).",
     )
+    _demand(job.map is None, f"Job {job.name}: each Input has a map of its own.", "Leave the job's map out.")
+    for item in job.source:
+        _validate_input(job.name, item)
 
 
-def _validate_functions(job: Any) -> None:
+def _validate_input(name: str, given: Input) -> None:
+    source: Any = given.source
+    function: Any = given.map
+    if not isinstance(source, Source) or isinstance(source, str):
+        paths = [source] if isinstance(source, (str, os.PathLike)) else source
+        _demand(
+            isinstance(paths, (list, tuple))
+            and len(paths) > 0
+            and all(isinstance(path, (str, os.PathLike)) for path in paths),
+            f"Job {name}: source is {source!r}.",
+            "Give a dataset, a path, a glob, a directory, a URL, or a list of these.",
+        )
     _demand(
-        callable(job.map) and not isinstance(job.map, type),
-        f"Job {job.name}: map is a {type(job.map).__name__}, not a function.",
+        function is not Identity,
+        f"Job {name}: map is the class Identity.",
+        "Write Identity().",
+    )
+    _demand(
+        callable(function) and not isinstance(function, type),
+        f"Job {name}: map is a {type(function).__name__}, not a function.",
         "Give a function (record) -> pairs.",
     )
+    _demand(
+        not takes_frames(function) or not isinstance(source, Source) or isinstance(source, FrameSource),
+        f"Job {name}: {type(source).__name__} gives no frames.",
+        "Mark the map with @blocks, or let it take one record.",
+    )
+
+
+def _validate_reduce(job: Any) -> None:
     if isinstance(job.reduce, type) and issubclass(job.reduce, Aggregate):
         raise JobError(
             f"Job {job.name}: reduce is the class {job.reduce.__name__}.",
@@ -199,8 +238,67 @@ def _validate_functions(job: Any) -> None:
             f"Job {job.name}: combine goes with a reduce function.",
             "Aggregates bring their own; without a reduce there is nothing to combine.",
         )
+        _demand(
+            not takes_frames(job.combine), f"Job {job.name}: @frames marks maps and reduces, not combine."
+        )
     for name in ("reduce", "combine"):
         _demand(not takes_blocks(getattr(job, name)), f"Job {job.name}: @blocks marks maps, not {name}.")
+
+
+def _validate_order(job: Any) -> None:
+    for name in ("partition", "order_values"):
+        given = getattr(job, name)
+        if given is None:
+            continue
+        _demand(
+            job.reduce is not None,
+            f"Job {job.name}: {name} needs a reduce.",
+            "Without a reduce nothing is shuffled: parts follow the input.",
+        )
+        _demand(
+            given is not TotalOrder,
+            f"Job {job.name}: partition is the class TotalOrder.",
+            "Write TotalOrder().",
+        )
+        _demand(
+            callable(given) or (name == "partition" and isinstance(given, TotalOrder)),
+            f"Job {job.name}: {name} is a {type(given).__name__}.",
+            "Give a function (key) -> int, or TotalOrder()."
+            if name == "partition"
+            else "Give a function (value) -> sort key.",
+        )
+    _demand(
+        not callable(job.partition) or job.shards != "auto",
+        f'Job {job.name}: a partition function needs to know the number of parts, and shards is "auto".',
+        "Say shards=N, and return numbers from 0 to N - 1.",
+    )
+    _demand(
+        job.order_values is None or job.combine is None,
+        f"Job {job.name}: order_values and combine exclude each other.",
+        "A combined value has no place in the order.",
+    )
+
+
+def _validate_key_names(job: Any) -> None:
+    names = job.key_names
+    if names is None:
+        return
+    _demand(
+        isinstance(names, tuple)
+        and len(names) > 0
+        and all(isinstance(name, str) and name != "" for name in names),
+        f"Job {job.name}: key_names is {names!r}.",
+        'Give the names of the key\'s elements: ("hour", "status").',
+    )
+    _demand(
+        len(set(names)) == len(names) and "value" not in names,
+        f"Job {job.name}: key_names {names!r} are not all different, or one is 'value'.",
+    )
+    _demand(
+        getattr(job.output, "suffix", "").split(".")[1:2] != ["txt"],
+        f"Job {job.name}: Text has no fields for key_names.",
+        "Write JsonLines, Csv or Parquet.",
+    )
 
 
 def _validate_sinks(job: Any) -> None:

@@ -15,11 +15,21 @@ from mapreduce.codec import MutableValues, dump_value
 from mapreduce.context import Context
 from mapreduce.errors import MapReduceError, PairError, UserFunctionError
 from mapreduce.failures import located, user_error
-from mapreduce.job import Job, function_name, takes_blocks, takes_context
+from mapreduce.functions import (
+    Identity,
+    function_name,
+    record_itself,
+    set_up,
+    takes_blocks,
+    takes_context,
+    takes_frames,
+)
+from mapreduce.job import Job
 from mapreduce.model import Location, Split, Work
-from mapreduce.protocols import Block, RecordWriter, Report, Source
+from mapreduce.protocols import Block, FrameBlock, RecordWriter, Report, Source
 from mapreduce.shuffle.buffer import Buffer, make_buffer
 from mapreduce.shuffle.columns import Pairs
+from mapreduce.shuffle.frames import as_frame, frame_pairs, frame_records
 from mapreduce.signatures import with_context
 from mapreduce.timing import Timed
 
@@ -41,15 +51,18 @@ def run_map(
     """Map a split; the pairs in emit order, combined where the job allows it."""
 
     def target(careful: bool) -> _PairTarget:
-        return _PairTarget(make_buffer(job.reduce, _combiner(job)), careful)
+        return _PairTarget(make_buffer(job, _combiner(job)), careful)
 
-    mapping = _Mapping(job, context, target)
+    function = job.inputs[split.input].map
+    mapping = _Mapping(function, context, target)
     try:
-        work = mapping.run(source, split, report)
+        with set_up("map", function, context):
+            work = mapping.run(source, split, report)
     except MutableValues:
         context.counters.clear()
         mapping.target = target(True)
-        work = mapping.run(source, split, report)
+        with set_up("map", function, context):
+            work = mapping.run(source, split, report)
     pairs = mapping.target.finish()
     return pairs, replace(work, pairs=work.pairs + mapping.target.streamed)
 
@@ -58,7 +71,11 @@ def run_map_only(
     job: Job, source: Source, split: Split, writer: RecordWriter, context: Context, report: Report
 ) -> Work:
     """Map a split of a job without reduce: what the function gives are records, written as they are."""
-    return _Mapping(job, context, lambda _: _RecordTarget(writer)).run(source, split, report)
+    function = job.inputs[split.input].map
+    if isinstance(function, Identity):
+        function = record_itself
+    with set_up("map", function, context):
+        return _Mapping(function, context, lambda _: _RecordTarget(writer)).run(source, split, report)
 
 
 def _combiner(job: Job) -> Callable[[Any, list[Any]], Any] | None:
@@ -81,22 +98,26 @@ def _combiner(job: Job) -> Callable[[Any, list[Any]], Any] | None:
 class _Mapping:
     """Calls the function block by block; when a block fails, finds the record that did it."""
 
-    def __init__(self, job: Job, context: Context, make_target: Callable[[bool], Any]) -> None:
-        self._function = job.map
-        self._context = context
-        self._stream = _streamer(job.map, context)
+    def __init__(
+        self, function: Callable[..., Any], context: Context, make_target: Callable[[bool], Any]
+    ) -> None:
+        self._function = function
         self._make_target = make_target
         self.target = make_target(False)
-        self._unsettled: list[Block] = []
+        self._unsettled: list[Any] = []
+        self._frames = takes_frames(function)
+        self._call: Callable[[Any], Any] = (
+            _framer(function, context) if self._frames else _streamer(function, context)
+        )
 
     def run(self, source: Source, split: Split, report: Report) -> Work:
         records = size = pairs = 0
         user = 0.0
         self._unsettled.clear()
         reported = time.perf_counter()
-        for block in source.read(split):
+        for block in self._blocks(source, split):
             spent, made = self._take(block)
-            records += len(block.records)
+            records += block.frame.height if self._frames else len(block.records)
             size += block.size
             pairs += made
             user += spent
@@ -107,7 +128,18 @@ class _Mapping:
         self._take(None)
         return Work(records=records, pairs=pairs, bytes_in=size, user_seconds=user)
 
-    def _take(self, block: Block | None) -> tuple[float, int]:
+    def _blocks(self, source: Any, split: Split) -> Iterator[Any]:
+        return source.read_frames(split) if self._frames else source.read(split)  # type: ignore[no-any-return]
+
+    def _give(self, target: Any, block: Any) -> tuple[float, int]:
+        """Let the function work on a block, and the target take what it gives."""
+        if not self._frames:
+            return target.take(self._call(block))  # type: ignore[no-any-return]
+        start = time.perf_counter()
+        frame = self._call(block)
+        return time.perf_counter() - start, target.take_frame(frame)
+
+    def _take(self, block: Any) -> tuple[float, int]:
         """Map a block; None: the end. Blocks are small, to stay in the processor's cache, and
         columns are made of several: their pairs may be refused only then.
         """
@@ -116,7 +148,7 @@ class _Mapping:
             done = (0.0, 0)
             if block:
                 self._unsettled.append(block)
-                done = self.target.take(self._stream(block))
+                done = self._give(self.target, block)
             if self.target.settle(now=not block or len(self._unsettled) >= SETTLE_BLOCKS):
                 self._unsettled.clear()
             return done
@@ -130,18 +162,41 @@ class _Mapping:
     def _culprit(self, error: BaseException) -> MapReduceError:
         """Run the last blocks again a record at a time, to name the one that fails."""
         for block in self._unsettled:
+            if self._frames:
+                if found := self._failure(block):
+                    return self._frame_error(block, found)
+                continue
             for index, record in enumerate(block.records):
-                target = self._make_target(True)
-                try:
-                    target.take(self._stream(_Single(block, index)))
-                    target.settle(now=True)
-                except KeyboardInterrupt:
-                    raise
-                except BaseException as found:  # noqa: BLE001 - it is returned
+                if found := self._failure(_Single(block, index)):
                     return self._error(found, block.locate(index), record)
         if isinstance(error, MapReduceError):
             return error
         return self._error(error, self._unsettled[-1].location, None)
+
+    def _failure(self, block: Any) -> BaseException | None:
+        """What goes wrong with a block alone, if anything does."""
+        target = self._make_target(True)
+        try:
+            self._give(target, block)
+            target.settle(now=True)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as found:  # noqa: BLE001 - it is returned
+            return found
+        return None
+
+    def _frame_error(self, block: FrameBlock, error: BaseException) -> MapReduceError:
+        """Halve the frame for as long as one of its halves fails by itself."""
+        start, stop = 0, block.frame.height
+        while stop - start > 1:
+            middle = (start + stop) // 2
+            if found := self._failure(_Rows(block, start, middle)):
+                error, stop = found, middle
+            elif found := self._failure(_Rows(block, middle, stop)):
+                error, start = found, middle
+            else:
+                return self._error(error, block.location, None)
+        return self._error(error, block.locate(start), block.frame.row(start, named=True))
 
     def _error(self, error: BaseException, location: Location, record: object) -> MapReduceError:
         where = f"map {function_name(self._function)} failed on {location}"
@@ -162,6 +217,18 @@ class _Single:
         return self.location
 
 
+class _Rows:
+    """Some rows of a frame, as a block."""
+
+    def __init__(self, block: FrameBlock, start: int, stop: int) -> None:
+        self.frame = block.frame.slice(start, stop - start)
+        self.location = block.location
+        self._block, self._start = block, start
+
+    def locate(self, index: int) -> Location:
+        return self._block.locate(self._start + index)
+
+
 # ---------------------------------------------------------------- calling the function
 
 
@@ -180,6 +247,17 @@ def _streamer(function: Callable[..., Any], context: Context) -> Callable[[Block
     if _is_generator(function):
         return lambda block: chain.from_iterable(map(function, block.records))
     return lambda block: chain.from_iterable(_results(function, block.records))
+
+
+def _framer(function: Callable[..., Any], context: Context) -> Callable[[FrameBlock], Any]:
+    """How the function is called for a frame."""
+    call = with_context(function, context)
+
+    def framed(block: FrameBlock) -> Any:
+        context.at(block)
+        return as_frame(call(block.frame))
+
+    return framed
 
 
 def _is_generator(function: Callable[..., Any]) -> bool:
@@ -231,6 +309,13 @@ class _PairTarget:
         else:
             spent, made = self._take_pairs(stream)
         return spent, made
+
+    def take_frame(self, frame: Any) -> int:
+        """The number of pairs."""
+        if frame is None or not frame.height:
+            return 0
+        self._buffer.add_frame(frame_pairs(frame))
+        return int(frame.height)
 
     def settle(self, *, now: bool) -> bool:
         """Make columns of what was taken, if it is enough or must be; True if nothing is left over."""
@@ -335,6 +420,13 @@ class _RecordTarget:
         before = self._writer.records
         self._writer.write(timed)
         return timed.seconds, self._writer.records - before
+
+    def take_frame(self, frame: Any) -> int:
+        """The number of records."""
+        if frame is None or not frame.height:
+            return 0
+        self._writer.write(frame_records(frame))
+        return int(frame.height)
 
     def settle(self, *, now: bool) -> bool:
         """Records are settled when they are taken."""

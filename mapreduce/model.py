@@ -108,6 +108,8 @@ class Plan:
     """Hash of the job's functions."""
     options: str
     """Hash of everything else that was asked for."""
+    by_key: bool = False
+    """Parts follow one another in key order."""
 
     @property
     def parts(self) -> int:
@@ -126,6 +128,9 @@ class Chunk:
     length: int
     rows: int
     digest: str
+    first: str = ""
+    """Where parts follow the key order: the beginning of the first key's order bytes, in hexadecimal
+    digits; `shard` is 0 then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +218,8 @@ class Result:
     part: Part | None = None
     inputs: str = ""
     """For a reduce: the digest of all the map results that were current when it was sent."""
+    sketch: tuple[str, ...] = ()
+    """For a map whose parts follow the key order: its sample of keys, as `ordering` says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +285,8 @@ class Manifest:
     """Wall time: plan, map, reduce, total."""
     versions: dict[str, str]
     previous: str = ""
+    key_names: tuple[str, ...] = ()
+    """Fields that a pair's key was written as."""
     digest: str = ""
 
 

@@ -12,6 +12,7 @@ from mapreduce.datasets import as_output, as_source
 from mapreduce.errors import InputMissing, JobError
 from mapreduce.job import Job
 from mapreduce.model import InputFile, Plan, Split
+from mapreduce.ordering import TotalOrder
 from mapreduce.protocols import Source
 
 SHARD_BYTES = 128 * 2**20
@@ -25,32 +26,51 @@ def new_run_id(now: datetime) -> str:
 def make_plan(job: Job, run_id: str, limit: int | None = None) -> Plan:
     """Look at the input and fix everything that decides the result's bytes. Raises InputError.
 
-    limit: read the first records only.
+    limit: read the first records of each input only.
     """
     if limit is not None and (type(limit) is not int or limit < 1):
         raise JobError(f"limit={limit!r}.", hint="Give a number of records, from 1.")
-    source = as_source(job.source)
-    files = tuple(source.files())
-    if not files and not job.allow_empty:
-        raise InputMissing(
-            f"No file matches {source!r}.",
-            hint="Check the pattern; an empty input is fine with allow_empty=True.",
-        )
-    splits = tuple(
-        Split(index, cut.file, cut.start, cut.stop, more=cut.more)
-        for index, cut in enumerate(source.splits(files))
-    )
-    if limit is not None:
-        splits = _first_records(source, splits, limit)
+    files: list[InputFile] = []
+    splits: list[Split] = []
+    for number, given in enumerate(job.inputs):
+        source = as_source(given.source)
+        found = source.files()
+        if not found and not job.allow_empty:
+            raise InputMissing(
+                f"No file matches {source!r}.",
+                hint="Check the pattern; an empty input is fine with allow_empty=True.",
+            )
+        files += found
+        cuts = _split(source, found, number)
+        splits += cuts if limit is None else _first_records(source, cuts, limit)
     return Plan(
         run_id=run_id,
         job=job.name,
-        splits=splits,
-        inputs=files,
+        splits=tuple(replace(split, index=index) for index, split in enumerate(splits)),
+        inputs=tuple(files),
         shards=_shards(job, files),
-        code=sha256(dump_code({"map": job.map, "reduce": job.reduce, "combine": job.combine})),
-        options=sha256(canonical_json(_options(job, source, limit))),
+        code=sha256(dump_code(_code(job))),
+        options=sha256(canonical_json(_options(job, limit))),
+        by_key=isinstance(job.partition, TotalOrder),
     )
+
+
+def _split(source: Source, files: Sequence[InputFile], number: int) -> list[Split]:
+    return [
+        Split(index, cut.file, cut.start, cut.stop, more=cut.more, input=number)
+        for index, cut in enumerate(source.splits(files))
+    ]
+
+
+def _code(job: Job) -> dict[str, object]:
+    maps = {f"map {number}": given.map for number, given in enumerate(job.inputs)}
+    return {
+        **maps,
+        "reduce": job.reduce,
+        "combine": job.combine,
+        "partition": job.partition,
+        "order_values": job.order_values,
+    }
 
 
 def _shards(job: Job, files: Sequence[InputFile]) -> int:
@@ -62,19 +82,21 @@ def _shards(job: Job, files: Sequence[InputFile]) -> int:
     return max(1, -(-stored // SHARD_BYTES))
 
 
-def _options(job: Job, source: Source, limit: int | None) -> dict[str, object]:
+def _options(job: Job, limit: int | None) -> dict[str, object]:
     return {
         "name": job.name,
-        "source": repr(source),
+        "source": [repr(as_source(given.source)) for given in job.inputs],
         "output": repr(as_output(job.output)),
         "shards": job.shards,
         "limit": limit,
+        "by_key": isinstance(job.partition, TotalOrder),
+        "key_names": list(job.key_names or ()),
         "side": sha256(dump_code({"side": dict(job.side)})),
     }
 
 
-def _first_records(source: Source, splits: Sequence[Split], limit: int) -> tuple[Split, ...]:
-    """The splits that hold the first `limit` records, the last one cut short."""
+def _first_records(source: Source, splits: Sequence[Split], limit: int) -> list[Split]:
+    """The splits of one input that hold the first `limit` records, the last one cut short."""
     chosen: list[Split] = []
     for split in splits:
         wanted = replace(split, records=limit)
@@ -83,4 +105,4 @@ def _first_records(source: Source, splits: Sequence[Split], limit: int) -> tuple
         limit -= found
         if limit <= 0:
             break
-    return tuple(chosen)
+    return chosen

@@ -77,10 +77,15 @@ class FrameSource(Source, Protocol):
 
 
 class RecordWriter(Protocol):
-    """Writes the records of one part. `pairs` tells whether all so far were pairs."""
+    """Writes the records of one part."""
 
-    records: int
-    pairs: bool
+    @property
+    def records(self) -> int:
+        """So far."""
+
+    @property
+    def pairs(self) -> bool:
+        """Whether all so far were pairs."""
 
     def write(self, records: Iterable[Any]) -> None:
         """Append records, each before the next is asked for.

@@ -9,6 +9,7 @@ from typing import Any
 
 from mapreduce.codec import sha256
 from mapreduce.datasets import JsonLines, Kept, Text
+from mapreduce.datasets.naming import unnamed
 from mapreduce.errors import ManifestError
 from mapreduce.manifest import load
 from mapreduce.model import Delivery, Manifest, Part, Status
@@ -71,8 +72,13 @@ class JobResult:
             raise ManifestError(
                 f"{self.path} was written as {self.manifest.output}, which is not known here."
             )
+        names = self.manifest.key_names
         for part in self.parts:
-            yield from output.read_part(io.BytesIO(self.part_bytes(part)), part.pairs)
+            stream = io.BytesIO(self.part_bytes(part))
+            if names and part.pairs:
+                yield from unnamed(output.read_part(stream, False), names)
+            else:
+                yield from output.read_part(stream, part.pairs)
 
     def part_bytes(self, part: Part) -> bytes:
         """The verified bytes of one part. Raises ManifestError."""

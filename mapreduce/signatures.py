@@ -7,19 +7,27 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from mapreduce.aggregates import Aggregate
 from mapreduce.context import Context
 from mapreduce.errors import JobError
-from mapreduce.job import Job, function_name, takes_context
+from mapreduce.functions import function_name, takes_context, takes_frames
+from mapreduce.job import Job
+
+_WITH_CONTEXT = ("map", "reduce")
 
 
 def check_signatures(job: Job) -> None:
     """Raise JobError for a function with other parameters than it will get."""
-    _check("map", job.map, ["record"])
-    if job.reduce is not None and not isinstance(job.reduce, Aggregate):
-        _check("reduce", job.reduce, ["key", "values"])
-    if job.combine is not None:
-        _check("combine", job.combine, ["key", "values"])
+    for given in job.inputs:
+        _check("map", given.map, ["frame" if takes_frames(given.map) else "record"])
+    if callable(job.reduce):
+        _check("reduce", job.reduce, ["frame"] if takes_frames(job.reduce) else ["key", "values"])
+    for role, function, arguments in (
+        ("combine", job.combine, ["key", "values"]),
+        ("partition", job.partition, ["key"]),
+        ("order_values", job.order_values, ["value"]),
+    ):
+        if callable(function):
+            _check(role, function, arguments)
 
 
 def with_context(function: Callable[..., Any], context: Context) -> Callable[..., Any]:
@@ -44,7 +52,7 @@ def _context_place(function: Callable[..., Any]) -> int | None:
 def _check(role: str, function: Callable[..., Any], given: list[str]) -> None:
     arguments, named = list(given), {}
     try:
-        if takes_context(function) and role != "combine":
+        if takes_context(function) and role in _WITH_CONTEXT:
             place = _context_place(function)
             if place is None:
                 named["ctx"] = "ctx"
@@ -53,7 +61,7 @@ def _check(role: str, function: Callable[..., Any], given: list[str]) -> None:
         inspect.signature(function).bind(*arguments, **named)
     except TypeError as error:
         names = ", ".join(given)
-        also = "" if role == "combine" else f", or def {role}({names}, ctx): …"
+        also = f", or def {role}({names}, ctx): …" if role in _WITH_CONTEXT else ""
         raise JobError(
             f"{role} {function_name(function)} can't be called with ({names}): {error}.",
             hint=f"Write def {role}({names}): …{also}.",

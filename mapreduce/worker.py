@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, cast
 from mapreduce.codec import from_plain
 from mapreduce.context import Context
 from mapreduce.datasets import as_output, as_source
+from mapreduce.datasets.naming import KeyNaming
 from mapreduce.errors import MapReduceError, ValueTypeError, internal
 from mapreduce.job import Job
 from mapreduce.mapper import run_map, run_map_only
@@ -33,7 +34,7 @@ class Workbench:
 
     def __init__(self, job: Job, setup: dict[str, Any]) -> None:
         self.job = job
-        self.source = as_source(job.source)
+        self.sources = [as_source(given.source) for given in job.inputs]
         self.output = as_output(job.output)
         self.run_id: str = setup["run_id"]
         self.shards: int = setup["shards"]
@@ -66,26 +67,27 @@ class Workbench:
 
     def _map(self, request: dict[str, Any], context: Context, report: Report) -> Result:
         split = from_plain(Split, request["split"])
-        pairs, work = run_map(self.job, self.source, split, context, report)
+        pairs, work = run_map(self.job, self.sources[split.input], split, context, report)
         name = layout.map_name(split.index, request["nonce"])
         if pairs is None:
             return Result(work, {}, digest=content_digest("", ()))
         with self.store.new_file(name, durable=False) as stream:
-            chunks = write_segments(stream, pairs, self.shards)
+            chunks, sketch = write_segments(stream, pairs, self.shards, self.job.partition)
         kinds = layout_of(pairs)
         work = replace(work, bytes_out=sum(chunk.length for chunk in chunks))
-        return Result(work, {}, name, kinds, chunks, content_digest(kinds, chunks))
+        return Result(work, {}, name, kinds, chunks, content_digest(kinds, chunks), sketch=sketch)
 
     def _map_only(self, request: dict[str, Any], context: Context, report: Report) -> Result:
         split = from_plain(Split, request["split"])
         with self._part(split.index, request["nonce"]) as part:
-            work = run_map_only(self.job, self.source, split, part.writer, context, report)
+            work = run_map_only(self.job, self.sources[split.input], split, part.writer, context, report)
         return self._handed_in(part, work, "")
 
     def _reduce(self, request: dict[str, Any], context: Context, report: Report) -> Result:
         inputs = [from_plain(Segments, segments) for segments in request["segments"]]
+        wanted = tuple(request["range"]) if request["range"] else None
         with self._part(request["index"], request["nonce"]) as part:
-            work = run_reduce(self.job, self.store, inputs, part.writer, context, report)
+            work = run_reduce(self.job, self.store, inputs, wanted, part.writer, context, report)
         return self._handed_in(part, work, request["inputs"])
 
     @contextmanager
@@ -93,7 +95,10 @@ class Workbench:
         name = layout.part_name(index, self.run_id, nonce, self.output.suffix)
         with self.parts.new_file(name) as stream:
             digesting = DigestingStream(stream)
-            part = PartFile(index, name, digesting, self.output.writer(cast(BinaryIO, digesting)))
+            writer = self.output.writer(cast(BinaryIO, digesting))
+            if self.job.key_names and self.output.path is not None:
+                writer = KeyNaming(writer, self.job.key_names)
+            part = PartFile(index, name, digesting, writer)
             yield part
             part.writer.close()
 

@@ -6,6 +6,8 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from mapreduce.codec import to_plain
@@ -13,6 +15,7 @@ from mapreduce.coordinator.state import Accept, Brain, Command, Discard, Finish,
 from mapreduce.errors import InternalError
 from mapreduce.events import Failed, Reported, Succeeded, WorkerGone
 from mapreduce.model import Attempt, AttemptRecord, Chunk, Kind, Plan, Progress, Result, Segments
+from mapreduce.ordering import Range, chunks_within, merged, ranges
 from mapreduce.protocols import Executor, Observer
 
 _POLL_SECONDS = 0.1
@@ -43,6 +46,7 @@ class Coordinator:
         self._reports: dict[Attempt, Reported] = {}
         self._outcome = Outcome()
         self._segments: list[list[Segments]] = []
+        self._ranges: list[Range] = []
         self._maps_ended = 0.0
         self._finished = False
         self._shown = 0.0
@@ -127,6 +131,7 @@ class Coordinator:
         else:
             request["inputs"] = command.inputs
             request["segments"] = to_plain(self._segments_of(attempt.task.index))
+            request["range"] = self._ranges[attempt.task.index] if self._ranges else None
         self._started[attempt] = time.monotonic()
         self._executor.submit(attempt, request)
 
@@ -134,16 +139,27 @@ class Coordinator:
         """What a reduce reads: each map's chunks of its shard, in map order."""
         if not self._segments:
             self._segments = [[] for _ in range(self._plan.shards)]
-            for index, result in enumerate(self._brain.results(Kind.MAP)):
+            results = self._brain.results(Kind.MAP)
+            if self._plan.by_key:
+                sample = merged((result.sketch for result in results if result), self._plan.shards)
+                self._ranges = ranges(sample, self._plan.shards)
+            for index, result in enumerate(results):
                 if result is None:
                     raise InternalError(f"A reduce was started before map {index} was accepted.")
                 self._add_segments(index, result)
         return self._segments[shard]
 
     def _add_segments(self, index: int, result: Result) -> None:
-        by_shard: dict[int, list[Chunk]] = {}
-        for chunk in result.chunks:
-            by_shard.setdefault(chunk.shard, []).append(chunk)
+        by_shard: dict[int, tuple[Chunk, ...]] = {}
+        if self._ranges:
+            by_shard = {
+                shard: chunks
+                for shard, wanted in enumerate(self._ranges)
+                if (chunks := chunks_within(result.chunks, wanted))
+            }
+        else:
+            for shard, found in groupby(result.chunks, key=attrgetter("shard")):  # they come shard by shard
+                by_shard[shard] = tuple(found)
         for shard, chunks in by_shard.items():
             self._segments[shard].append(Segments(index, result.name, result.layout, tuple(chunks)))
 

@@ -18,8 +18,17 @@ import polars as pl
 
 from mapreduce.aggregates import Aggregate
 from mapreduce.codec import PLAIN, MutableValues, dump_value, dump_values
+from mapreduce.job import Job
 from mapreduce.keys import normal_key
-from mapreduce.shuffle.columns import Pairs, concat, key_columns, packed_series, value_columns
+from mapreduce.shuffle.columns import (
+    Pairs,
+    concat,
+    key_columns,
+    packed_series,
+    python_keys,
+    python_values,
+    value_columns,
+)
 from mapreduce.shuffle.groups import grouped
 from mapreduce.shuffle.states import join_states, make_states
 
@@ -54,6 +63,9 @@ class Buffer(Protocol):
 
     def add_packed(self, keys: list[Any], packed: list[bytes]) -> None:
         """Take pairs whose values were packed by the codec when they were given."""
+
+    def add_frame(self, pairs: Pairs) -> None:
+        """Take pairs that are columns already. Raises ValueTypeError as `add` does."""
 
     def waiting(self) -> int:
         """Pairs that may yet be refused."""
@@ -95,6 +107,10 @@ class PlainBuffer:
             layout, series = key_columns(keys)
             self._parts.append(Pairs(pl.DataFrame([*series, packed_series(packed)]), layout, "*"))
 
+    def add_frame(self, pairs: Pairs) -> None:
+        PlainBuffer.settle(self)
+        self._parts.append(pairs)
+
     def settle(self) -> None:
         if self._keys:
             keys, key_series = key_columns(self._keys)
@@ -116,6 +132,10 @@ class CombineBuffer(PlainBuffer):
         super().__init__()
         self._combine = combine
         self._rows = 0
+
+    def add_frame(self, pairs: Pairs) -> None:
+        super().add_frame(pairs)
+        self._rows += len(pairs)
 
     def settle(self) -> None:
         self._rows += len(self._keys)
@@ -224,6 +244,10 @@ class StateBuffer(PlainBuffer):
             self._end_tally()
         return True
 
+    def add_frame(self, pairs: Pairs) -> None:
+        keys = python_keys(pairs.frame, pairs.keys)
+        self.add(keys, python_values(pairs.frame, pairs.values))
+
     def _uncount(self, keys: list[Any]) -> None:
         for key in keys:
             self._tally[key] -= 1
@@ -283,8 +307,8 @@ class StateBuffer(PlainBuffer):
             self._states = [join_states(self._aggregate, self._states)]
 
 
-def make_buffer(reduce: object, combine: Callable[[Any, list[Any]], Any] | None) -> Buffer:
-    """The buffer for a job's reduce."""
-    if isinstance(reduce, Aggregate) and reduce.combines:
-        return StateBuffer(reduce)
+def make_buffer(job: Job, combine: Callable[[Any, list[Any]], Any] | None) -> Buffer:
+    """The buffer for a job's reduce; `combine` is the job's, guarded."""
+    if job.combines and isinstance(job.reduce, Aggregate):
+        return StateBuffer(job.reduce)
     return CombineBuffer(combine) if combine else PlainBuffer()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 import polars as pl
@@ -47,14 +47,25 @@ def grouped(pairs: Pairs) -> Iterator[list[tuple[Any, list[Any]]]]:
     keys = pairs.grouping
     frame = keys.by(pairs.frame, *[pl.col(name) for name in values], pl.len().alias("rows"))
     frame = frame.sort(keys.columns, nulls_last=False)
-    for start, stop in _batches(frame["rows"].to_list()):
+    for start, stop in batches(frame["rows"].to_list()):
         batch = frame.slice(start, stop - start)
         names = python_keys(batch, pairs.keys)
         flat = python_values(batch.select(values).explode(values), pairs.values)
         yield list(zip(names, _cut(flat, batch["rows"].to_list()), strict=True))
 
 
-def _batches(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
+def ordered(pairs: Pairs, sort_key: Callable[[Any], bytes]) -> Pairs:
+    """The pairs by their values' sort keys, which compare as bytes; ties stay in their order."""
+    keys = [sort_key(value) for value in python_values(pairs.frame, pairs.values)]
+    frame = pairs.frame.with_columns(pl.Series("order", keys, dtype=pl.Binary))
+    if original := pairs.grouping.original:  # a group's key is the first in input order
+        frame = frame.with_columns(pl.col(original).first().over(pairs.grouping.columns))
+    frame = frame.sort("order", maintain_order=True).drop("order")
+    return Pairs(frame, pairs.keys, pairs.values)
+
+
+def batches(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Ranges of groups that have about BATCH values together."""
     start = rows = 0
     for index, size in enumerate(sizes):
         if rows and rows + size > BATCH:

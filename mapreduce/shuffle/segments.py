@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import BinaryIO
 
 import polars as pl
@@ -17,42 +16,38 @@ import xxhash
 
 from mapreduce.errors import SegmentError
 from mapreduce.model import Chunk, Segments
+from mapreduce.ordering import Sketch, TotalOrder
 from mapreduce.protocols import Store
 from mapreduce.shuffle.columns import Pairs
-from mapreduce.shuffle.hashing import places
+from mapreduce.shuffle.placing import Partition, first_key, make_run, sketch_of
 
 CHUNK_BYTES = 2**20
 
 
-def write_segments(stream: BinaryIO, pairs: Pairs, shards: int) -> tuple[Chunk, ...]:
-    """Write the pairs, stably ordered by place, and give the index."""
+def write_segments(
+    stream: BinaryIO, pairs: Pairs, shards: int, partition: Partition = None
+) -> tuple[tuple[Chunk, ...], Sketch]:
+    """Write the pairs in the order of their places, and give the index, and the sketch if parts
+    follow the key order.
+    """
     if not len(pairs):
-        return ()
-    frame = pairs.frame.with_columns(places(pairs.frame, pairs.keys)).sort("place", maintain_order=True)
-    place = frame["place"]
-    frame = frame.drop("place").rechunk()
+        return (), ()
+    by_key = isinstance(partition, TotalOrder)
+    run = make_run(pairs, shards, partition)
+    frame = run.pairs.frame
     rows = max(1, CHUNK_BYTES * frame.height // max(1, int(frame.estimated_size())))
     chunks: list[Chunk] = []
     offset = 0
-    for shard, start, stop in _shard_rows(place, shards):
+    for shard, start, stop in run.stretches:
         for first in range(start, stop, rows):
             piece = frame.slice(first, min(rows, stop - first))
             data = _encode(piece)
             stream.write(data)
             digest = xxhash.xxh3_128_hexdigest(data)
-            chunks.append(Chunk(shard, place[first], offset, len(data), piece.height, digest))
+            prefix = first_key(run, first) if by_key else ""
+            chunks.append(Chunk(shard, run.place[first], offset, len(data), piece.height, digest, prefix))
             offset += len(data)
-    return tuple(chunks)
-
-
-def _shard_rows(place: pl.Series, shards: int) -> Iterator[tuple[int, int, int]]:
-    """(shard, first row, row after the last) of every shard that has rows; `place` ascends."""
-    bounds = [-(-(shard << 64) // shards) for shard in range(1, shards)]
-    cuts = place.search_sorted(pl.Series(bounds, dtype=pl.UInt64), side="left").to_list() if bounds else []
-    edges = [0, *cuts, len(place)]
-    for shard, (start, stop) in enumerate(pairwise(edges)):
-        if start < stop:
-            yield shard, start, stop
+    return tuple(chunks), sketch_of(run, shards) if by_key else ()
 
 
 def _encode(frame: pl.DataFrame) -> bytes:

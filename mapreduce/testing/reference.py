@@ -17,7 +17,9 @@ import inspect
 import io
 import math
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
@@ -29,8 +31,10 @@ import xxhash
 from mapreduce.aggregates import Aggregate, Collect, Count, Max, Min, Sum
 from mapreduce.context import Context
 from mapreduce.datasets import Records, Text, as_output, as_source
-from mapreduce.job import Job, takes_blocks, takes_context
+from mapreduce.functions import Identity, takes_blocks, takes_context, takes_frames
+from mapreduce.job import Input, Job
 from mapreduce.model import InputFile, Location, Split
+from mapreduce.ordering import TotalOrder
 from mapreduce.protocols import Block, Source
 from mapreduce.store import inputs
 
@@ -56,13 +60,11 @@ def run_sequential(job: Job, *, limit: int | None = None) -> SequentialResult:
     """Run a job in this process, one step after another. `limit`: read the first records only."""
     result = SequentialResult()
     context = Context(job.side)
-    source = as_source(job.source)
-    emitted = _map_all(job, source, limit, context, result)
+    emitted = [item for given in job.inputs for item in _map_all(job, given, limit, context, result)]
     if job.reduce is None:
         _write_part(job, emitted, result)
     else:
-        shards = _shards(job, source)
-        for groups in _grouped(emitted, shards):
+        for groups in _grouped(job, emitted):
             _write_part(job, _reduce_all(job, groups, context), result)
     result.counters = dict(context.counters)
     return result
@@ -119,26 +121,83 @@ def _read_text(source: Text, file: InputFile) -> _Whole:
 
 
 def _map_all(
-    job: Job, source: Source, limit: int | None, context: Context, result: SequentialResult
+    job: Job, given: Input, limit: int | None, context: Context, result: SequentialResult
 ) -> list[Any]:
-    """Everything the map gives, in input order: pairs, or without a reduce records."""
+    """Everything the map of one input gives, in input order: pairs, or without a reduce records."""
     emitted: list[Any] = []
-    call = _with_context(job.map, context)
-    for block in _read(source):
-        left = None if limit is None else limit - result.records_in
-        records = block.records[:left]
-        result.records_in += len(records)
-        if takes_blocks(job.map):
-            context.at(block)
-            emitted.extend(_taken((call(records) if records else None) or ()))
-            continue
-        for index, record in enumerate(records):
-            context.at(block, index)
-            given = call(record)
-            emitted.extend(_taken(() if given is None else given))
+    function = given.map
+    if isinstance(function, Identity):
+        function = _passed_through if job.reduce is not None else lambda record: [record]
+    call = _with_context(function, context)
+    left = limit
+    with _set_up(function, context):
+        for block in _read(as_source(given.source)):
+            records = block.records[:left]
+            left = None if left is None else left - len(records)
+            result.records_in += len(records)
+            if records:
+                emitted.extend(_taken(_mapped(function, call, block, records, context)))
     context.at(None)
-    result.pairs = len(emitted)
+    result.pairs += len(emitted)
     return emitted
+
+
+def _mapped(
+    function: Callable[..., Any], call: Callable[..., Any], block: Block, records: list[Any], context: Context
+) -> Iterator[Any]:
+    if takes_blocks(function) or takes_frames(function):
+        context.at(block)
+        given = call(_frame(records) if takes_frames(function) else records)
+        yield from _rows(given) if takes_frames(function) else given or ()
+        return
+    for index, record in enumerate(records):
+        context.at(block, index)
+        yield from call(record) or ()
+
+
+def _passed_through(record: Any) -> list[Any]:
+    """What `Identity` means where there is a reduce."""
+    if type(record) is dict:
+        return [(_as_tuples(record["key"]), record["value"])]
+    return [record]
+
+
+def _as_tuples(key: Any) -> Any:
+    key = list(key.values()) if type(key) is dict else key
+    return tuple(map(_as_tuples, key)) if type(key) is list else key
+
+
+@contextmanager
+def _set_up(function: Any, context: Context) -> Iterator[None]:
+    """`setup` and `teardown` of an object with `__call__`."""
+    if hasattr(function, "setup"):
+        function.setup(context)
+    yield
+    if hasattr(function, "teardown"):
+        function.teardown()
+
+
+def _frame(records: list[Any]) -> Any:
+    """Records as a `@frames` map gets them."""
+    import polars as pl
+
+    return pl.DataFrame({"line": records}, schema={"line": pl.String}) if type(records[0]) is str else None
+
+
+def _rows(frame: Any) -> list[Any]:
+    """What a `@frames` function gave, as pairs or dicts; a struct is a tuple."""
+    if frame is None:
+        return []
+    frame = frame.lazy().collect()
+    rows = [dict(zip(frame.columns, map(_untied, row), strict=True)) for row in frame.rows()]
+    pairs = set(frame.columns) == {"key", "value"}
+    return [(row["key"], row["value"]) for row in rows] if pairs else rows
+
+
+def _untied(value: Any) -> Any:
+    if type(value) is dict:
+        return tuple(map(_untied, value.values()))
+    return list(map(_untied, value)) if type(value) is list else value
 
 
 def _taken(given: Iterable[Any]) -> Iterator[Any]:
@@ -165,23 +224,38 @@ Group = tuple[Any, list[Any]]
 """A key as it comes back, and its values in input order."""
 
 
-def _shards(job: Job, source: Source) -> int:
+def _grouped(job: Job, pairs: Iterable[tuple[Any, Any]]) -> list[list[Group]]:
+    """The groups of each shard, in key order. A key's first form in the input stays."""
+    found: dict[Any, Group] = {}
+    for key, value in pairs:
+        found.setdefault(_identity(key), (_returned(key), []))[1].append(value)
+    groups = sorted(found.values(), key=lambda group: _rank(group[0]))
+    shards = _shards(job)
+    part_of = _partition(job, [key for key, _ in groups], shards)
+    parts: list[list[Group]] = [[] for _ in range(shards)]
+    for key, values in groups:
+        if order := job.order_values:
+            values.sort(key=lambda value: _rank(order(value)))
+        parts[part_of(key)].append((key, values))
+    return parts
+
+
+def _shards(job: Job) -> int:
     if job.shards != "auto":
         return job.shards
-    if isinstance(source, Records):
-        return 1
-    return max(1, math.ceil(sum(file.size for file in source.files()) / AUTO_SHARD))
+    sources = [as_source(given.source) for given in job.inputs]
+    files = [file for source in sources if not isinstance(source, Records) for file in source.files()]
+    return max(1, math.ceil(sum(file.size for file in files) / AUTO_SHARD))
 
 
-def _grouped(pairs: Iterable[tuple[Any, Any]], shards: int) -> list[list[Group]]:
-    """The groups of each shard, in key order. A key's first form in the input stays."""
-    groups: dict[Any, Group] = {}
-    for key, value in pairs:
-        groups.setdefault(_identity(key), (_returned(key), []))[1].append(value)
-    parts: list[list[Group]] = [[] for _ in range(shards)]
-    for group in sorted(groups.values(), key=lambda group: _rank(group[0])):
-        parts[_hash(group[0]) * shards // 2**64].append(group)
-    return parts
+def _partition(job: Job, keys: list[Any], shards: int) -> Callable[[Any], int]:
+    """Which part a key belongs to. `keys` ascend."""
+    if isinstance(job.partition, TotalOrder):
+        smallest = sorted(keys, key=lambda key: (_hash(key), _rank(key)))[: 1024 * shards]
+        sample = sorted(map(_rank, smallest))
+        borders = [sample[part * len(sample) // shards] for part in range(1, shards)] if sample else []
+        return lambda key: bisect_right(borders, _rank(key))
+    return job.partition or (lambda key: _hash(key) * shards // 2**64)
 
 
 def _returned(key: Any) -> Any:
@@ -277,12 +351,28 @@ def _mix(number: int) -> int:
 # ---------------------------------------------------------------- reduce
 
 
-def _reduce_all(job: Job, groups: Iterable[Group], context: Context) -> list[Any]:
+def _reduce_all(job: Job, groups: list[Group], context: Context) -> list[Any]:
     """The records of one shard. `combine` must not change them, so it isn't called."""
     if isinstance(job.reduce, Aggregate):
         return [(key, _aggregated(job.reduce, values)) for key, values in groups]
     call = _with_context(cast("Callable[..., Any]", job.reduce), context)
-    return list(_taken(chain.from_iterable(call(key, iter(values)) or () for key, values in groups)))
+    with _set_up(job.reduce, context):
+        if takes_frames(job.reduce):
+            return _rows(call(_group_frame(job, groups))) if groups else []
+        return list(_taken(chain.from_iterable(call(key, iter(values)) or () for key, values in groups)))
+
+
+def _group_frame(job: Job, groups: list[Group]) -> Any:
+    """Groups as a `@frames` reduce gets them."""
+    import polars as pl
+
+    def tied(value: Any, names: Sequence[str] | None = None) -> Any:
+        if type(value) is not tuple:
+            return value
+        return dict(zip(names or map(str, range(len(value))), value, strict=True))
+
+    keys = pl.Series("key", [tied(key, job.key_names) for key, _ in groups])
+    return pl.DataFrame([keys, pl.Series("values", [list(map(tied, values)) for _, values in groups])])
 
 
 def _aggregated(aggregate: Aggregate, values: list[Any]) -> Any:
@@ -327,7 +417,18 @@ _MEANINGS: dict[type, Callable[[list[Any]], Any]] = {
 def _write_part(job: Job, records: list[Any], result: SequentialResult) -> None:
     stream = io.BytesIO()
     writer = as_output(job.output).writer(stream)
-    writer.write(records)
+    named = [_named(record, job.key_names) for record in records] if job.key_names and job.output else records
+    writer.write(named)
     writer.close()
     result.parts.append(stream.getvalue())
     result.records.extend(records)
+
+
+def _named(record: Any, names: Sequence[str]) -> Any:
+    """A record whose key is written as fields with the job's `key_names`."""
+    if type(record) is tuple and len(record) == 2:
+        return {**dict(zip(names, record[0], strict=True)), "value": record[1]}
+    if type(record) is dict and type(record.get("key")) is tuple:
+        rest = {name: value for name, value in record.items() if name != "key"}
+        return {**dict(zip(names, record["key"], strict=True)), **rest}
+    return record

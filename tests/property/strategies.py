@@ -20,7 +20,8 @@ from hypothesis.strategies import SearchStrategy
 
 from mapreduce.aggregates import Aggregate, Collect, Count, Max, Min, Sum
 from mapreduce.datasets import Records, Text
-from mapreduce.job import Job, blocks
+from mapreduce.functions import blocks
+from mapreduce.job import Job
 
 NAN = math.nan
 ODD_NAN: float = struct.unpack("<d", struct.pack("<Q", 0xFFF8_0000_0000_0123))[0]

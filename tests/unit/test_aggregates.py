@@ -24,10 +24,15 @@ from property.strategies import (
 )
 
 from mapreduce.aggregates import Aggregate, Collect, Count, Grouping, Max, Min, Sum
+from mapreduce.datasets import Records
 from mapreduce.errors import ValueTypeError
+from mapreduce.functions import Identity
+from mapreduce.job import Job
 from mapreduce.shuffle.columns import Pairs, key_columns, python_keys, value_columns
 from mapreduce.shuffle.states import finish_states, join_states, make_states
 from mapreduce.testing import reference
+
+ONE_SHARD = Job("one-shard", Records([]), Identity(), Count(), shards=1)
 
 BIG = 1.7976931348623157e308
 TINY = 5e-324
@@ -290,7 +295,7 @@ def test_chunks_of_different_types(aggregate: Aggregate, data: st.DataObject) ->
     if joined:
         states = [join_states(aggregate, states[:joined]), *states[joined:]]
     pairs, results = finish_states(aggregate, states)
-    (expected,) = reference._grouped(list(chain.from_iterable(chunks)), 1)
+    (expected,) = reference._grouped(ONE_SHARD, list(chain.from_iterable(chunks)))
     assert exact(python_keys(pairs.frame, pairs.keys)) == exact([key for key, _ in expected])
     assert exact(results) == exact([meaning(aggregate, items) for _, items in expected])
 

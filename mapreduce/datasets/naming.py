@@ -1,0 +1,75 @@
+"""A key's elements as fields of their own, by the job's `key_names`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from mapreduce.errors import RecordError
+from mapreduce.protocols import RecordWriter
+
+_SHOWN = 200
+
+
+class KeyNaming:
+    """A writer that gives another one dicts with a field for each element of the key.
+
+    Pairs become {name: element, …, "value": value}; a dict whose `key` is a tuple gets the elements
+    in its place. Other records pass. `pairs` tells of what came in.
+    """
+
+    def __init__(self, writer: RecordWriter, names: Sequence[str]) -> None:
+        self._writer = writer
+        self._names = names
+        self.pairs = True
+
+    @property
+    def records(self) -> int:
+        """So far."""
+        return self._writer.records
+
+    def write(self, records: Iterable[Any]) -> None:
+        """Append records, named. Raises RecordError for a key of another length."""
+        self._writer.write(map(self._named, records))
+
+    def write_pairs(self, keys: Sequence[Any], values: Sequence[Any]) -> None:
+        """Append pairs, named."""
+        self.write(zip(keys, values, strict=True))
+
+    def close(self) -> None:
+        """Write what is left."""
+        self._writer.close()
+
+    def _named(self, record: Any) -> Any:
+        if type(record) is tuple and len(record) == 2:
+            return {**self._fields(record[0]), "value": record[1]}
+        self.pairs = False
+        if type(record) is dict and type(record.get("key")) is tuple:
+            rest = {name: value for name, value in record.items() if name != "key"}
+            fields = self._fields(record["key"])
+            if rest.keys() & fields.keys():
+                raise RecordError(
+                    f"A record has a field that key_names gives too: {repr(record)[:_SHOWN]}.",
+                    hint="Give the key's element another name.",
+                )
+            return fields | rest
+        return record
+
+    def _fields(self, key: Any) -> dict[str, Any]:
+        if type(key) is not tuple or len(key) != len(self._names):
+            names = ", ".join(self._names)
+            raise RecordError(
+                f"key_names ({names}) do not fit the key {repr(key)[:_SHOWN]}.",
+                hint=f"Give keys that are tuples of {len(self._names)}.",
+            )
+        return dict(zip(self._names, key, strict=True))
+
+
+def unnamed(records: Iterable[Any], names: Sequence[str]) -> Iterator[Any]:
+    """The pairs that `KeyNaming` wrote as dicts."""
+    for record in records:
+        yield tuple(_element(record[name]) for name in names), record["value"]
+
+
+def _element(value: Any) -> Any:
+    return tuple(map(_element, value)) if type(value) is list else value
