@@ -13,11 +13,12 @@ from typing import Any
 
 import polars as pl
 
+from mapreduce import ordering
 from mapreduce.errors import KeyTypeError
 from mapreduce.failures import safe_repr, user_error
 from mapreduce.functions import function_name
 from mapreduce.keys import order_bytes
-from mapreduce.ordering import PREFIX, SAMPLES, Range, Sketch, TotalOrder
+from mapreduce.ordering import Range, Sketch, TotalOrder
 from mapreduce.shuffle.columns import Pairs, python_keys
 from mapreduce.shuffle.hashing import places
 
@@ -102,7 +103,7 @@ def _part(key: Any, shards: int, partition: Callable[[Any], int]) -> int:
 def sketch_of(run: Run, shards: int) -> Sketch:
     """The sample of the run's distinct keys that `ordering` asks for."""
     frame = run.pairs.grouping.by(run.pairs.frame.with_columns(run.place), pl.col("place").first())
-    wanted = SAMPLES * shards
+    wanted = ordering.SAMPLES * shards
     if frame.height > wanted:
         frame = frame.filter(pl.col("place") <= frame["place"].sort()[wanted - 1])
     keys = python_keys(frame, run.pairs.keys)
@@ -112,7 +113,7 @@ def sketch_of(run: Run, shards: int) -> Sketch:
 
 def first_key(run: Run, row: int) -> str:
     """The beginning of a row's key, as `Chunk.first` has it."""
-    return _order(run.pairs, row)[:PREFIX]
+    return _order(run.pairs, row)[: ordering.PREFIX]
 
 
 def within(pairs: Pairs, wanted: Range) -> Pairs:

@@ -40,6 +40,8 @@ from mapreduce.store import inputs
 
 AUTO_SHARD = 128 * 2**20
 """Stored bytes of input for each shard of `shards="auto"`."""
+SAMPLES = 1024
+"""Keys for each shard from which `TotalOrder` takes the borders."""
 
 
 @dataclass
@@ -251,7 +253,7 @@ def _shards(job: Job) -> int:
 def _partition(job: Job, keys: list[Any], shards: int) -> Callable[[Any], int]:
     """Which part a key belongs to. `keys` ascend."""
     if isinstance(job.partition, TotalOrder):
-        smallest = sorted(keys, key=lambda key: (_hash(key), _rank(key)))[: 1024 * shards]
+        smallest = sorted(keys, key=lambda key: (_hash(key), _rank(key)))[: SAMPLES * shards]
         sample = sorted(map(_rank, smallest))
         borders = [sample[part * len(sample) // shards] for part in range(1, shards)] if sample else []
         return lambda key: bisect_right(borders, _rank(key))

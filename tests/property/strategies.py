@@ -21,7 +21,9 @@ from hypothesis.strategies import SearchStrategy
 from mapreduce.aggregates import Aggregate, Collect, Count, Max, Min, Sum
 from mapreduce.datasets import Records, Text
 from mapreduce.functions import blocks
-from mapreduce.job import Job
+from mapreduce.job import Input, Job
+from mapreduce.keys import order_bytes
+from mapreduce.ordering import TotalOrder
 
 NAN = math.nan
 ODD_NAN: float = struct.unpack("<d", struct.pack("<Q", 0xFFF8_0000_0000_0123))[0]
@@ -414,7 +416,36 @@ def block_looked_up(lines: list[str], ctx: Any) -> list[Pair]:
     return [pair for line in lines for pair in ctx.side["records"][int(line)]]
 
 
-MAPS = [each_of, maybe_each_of, generated, block_of, block_list, block_zip]
+class Prepared:
+    """An object that must be set up before it is called, and must not be used afterwards."""
+
+    def setup(self, ctx: Any) -> None:
+        self.ctx = ctx
+
+    def __call__(self, pairs: list[Pair]) -> list[Pair]:
+        self.ctx.count("records")
+        return pairs
+
+    def teardown(self) -> None:
+        del self.ctx
+
+
+class Modulo:
+    """A partition that gives equal keys one part."""
+
+    def __init__(self, shards: int) -> None:
+        self.shards = shards
+
+    def __call__(self, key: Any) -> int:
+        return sum(order_bytes(key)) % self.shards
+
+
+def by_length(value: Any) -> Any:
+    """A sort key of several types, with many ties."""
+    return len(value) if hasattr(value, "__len__") else type(value).__name__
+
+
+MAPS = [Prepared(), each_of, maybe_each_of, generated, block_of, block_list, block_zip]
 TEXT_MAPS = [looked_up, block_looked_up]
 
 
@@ -433,21 +464,34 @@ class Case:
     files: int = 1
     json: bool = False
     limit: int | None = None
+    partition: str = ""
+    ordered: bool = False
+    joined: bool = False
+    """The same input comes twice, the second time by another map."""
 
     def job(self, folder: Path) -> Job:
         """The job, with its input in `folder`."""
+        source = (
+            self._source(folder) if self.block_size else Records(self.records, split_size=self.split_size)
+        )
+        inputs: Any = [Input(source, self.map), Input(Records(self.records), each_of)]
         return Job(
             name="random",
-            source=self._source(folder)
-            if self.block_size
-            else Records(self.records, split_size=self.split_size),
-            map=self.map,
+            source=inputs if self.joined else source,
+            map=None if self.joined else self.map,
             reduce=self.functions.reduce,
             combine=self.functions.combine,
             output=folder / "output" if self.json else None,
             shards=self.shards,
+            partition=self._partition(),
+            order_values=by_length if self.ordered else None,
             side={"records": self.records},
         )
+
+    def _partition(self) -> Any:
+        if self.partition == "by function" and type(self.shards) is int:
+            return Modulo(self.shards)
+        return TotalOrder() if self.partition == "by key" else None
 
     def _source(self, folder: Path) -> Text:
         lines = [f"{number}\n".encode() for number in range(len(self.records))]
@@ -488,4 +532,7 @@ def cases(draw: Any) -> Case:
         files=draw(st.integers(1, 3)) if text else 1,
         json=json,
         limit=draw(st.none() | st.integers(1, 15)),
+        partition=draw(st.sampled_from(["", "", "by key", "by function"])) if functions.reduce else "",
+        ordered=bool(functions.reduce) and not functions.combine and draw(st.integers(0, 3)) == 3,
+        joined=draw(st.integers(0, 4)) == 4,
     )

@@ -18,11 +18,24 @@ import pytest
 from hypothesis import given
 from property.strategies import EQUAL_NUMBERS, FUNCTIONS, LARGE_NUMBERS, TEXTS, Case, cases, each_of, exact
 
-from mapreduce import Collect, Count, Job, JobResult, JsonLines, Max, Records, Sum, Text, blocks, run
+from mapreduce import (
+    Collect,
+    Count,
+    Job,
+    JobResult,
+    JsonLines,
+    Max,
+    Records,
+    Sum,
+    Text,
+    blocks,
+    ordering,
+    run,
+)
 from mapreduce import mapper as mapper_module
 from mapreduce.datasets import records as records_module
 from mapreduce.shuffle import buffer, groups, segments
-from mapreduce.testing import SequentialResult, run_sequential
+from mapreduce.testing import SequentialResult, reference, run_sequential
 
 SCRIPT = Path(__file__).with_name("law_script.py")
 
@@ -76,6 +89,9 @@ def test_any_job_with_small_thresholds(case: Case) -> None:
         patch.setattr(groups, "BATCH", 2)
         patch.setattr(segments, "CHUNK_BYTES", 40)
         patch.setattr(records_module, "_BLOCK", 2)
+        patch.setattr(ordering, "PREFIX", 8)
+        patch.setattr(ordering, "SAMPLES", 2)
+        patch.setattr(reference, "SAMPLES", 2)
         hold(case.job(folder), case.limit)
 
 
