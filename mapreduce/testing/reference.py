@@ -89,8 +89,8 @@ class _Whole:
 
 def _read(source: Source) -> Iterator[Block]:
     if isinstance(source, Records):
-        places = [Location("records:", index, 1) for index in range(len(source.items))]
-        yield _Whole(source.items, places, Location("records:", 0, len(places)))
+        places = [Location("records:", index, 1, "item") for index in range(len(source.items))]
+        yield _Whole(source.items, places, Location("records:", 0, len(places), "item"))
     elif isinstance(source, Text):
         for file in source.files():
             yield _read_text(source, file)
