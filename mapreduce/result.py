@@ -8,13 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from mapreduce.codec import sha256
-from mapreduce.datasets import JsonLines, Kept, Text
+from mapreduce.datasets import Csv, JsonLines, Kept, Parquet, Text
+from mapreduce.datasets.compression import compression_of_suffix, decompress
 from mapreduce.errors import ManifestError
 from mapreduce.manifest import load
 from mapreduce.model import Delivery, Manifest, Part, Status
 from mapreduce.protocols import Output
 
-_READERS: dict[str, Output] = {"JsonLines": JsonLines("."), "Text": Text("."), "Kept": Kept()}
+_READERS: dict[str, Output] = {
+    "Csv": Csv("."),
+    "JsonLines": JsonLines("."),
+    "Kept": Kept(),
+    "Parquet": Parquet("."),
+    "Text": Text("."),
+}
 
 
 class JobResult:
@@ -72,10 +79,11 @@ class JobResult:
                 f"{self.path} was written as {self.manifest.output}, which is not known here."
             )
         for part in self.parts:
-            yield from output.read_part(io.BytesIO(self.part_bytes(part)), part.pairs)
+            plain = decompress(self.part_bytes(part), compression_of_suffix(part.name), part.name)
+            yield from output.read_part(io.BytesIO(plain), part.pairs)
 
     def part_bytes(self, part: Part) -> bytes:
-        """The verified bytes of one part. Raises ManifestError."""
+        """The verified bytes of one part, as they are stored. Raises ManifestError."""
         try:
             data = (self.path / Path(part.name).name).read_bytes()
         except OSError as error:

@@ -26,10 +26,10 @@ class LineText:
         """No character's bytes contain a line feed, whatever the bytes are: blocks decode as lines do."""
         return self.encoding in ("utf-8", "ascii", "iso8859-1")
 
-    def decode(self, data: bytes, offset: int, uri: str) -> list[str]:
-        """The lines of a block, without their ends. Raises DecodeError."""
+    def decode(self, data: bytes, offset: int, uri: str, *, keep_cr: bool = False) -> list[str]:
+        """The lines of a block, without their ends, or with their CR. Raises DecodeError."""
         try:
-            bare = data.replace(b"\r\n", LF) if b"\r" in data else data
+            bare = data.replace(b"\r\n", LF) if b"\r" in data and not keep_cr else data
             if self.is_simple:
                 records = bare.decode(self.encoding, self.errors).split("\n")
             else:
