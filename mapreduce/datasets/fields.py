@@ -26,7 +26,8 @@ def in_order(wanted: Sequence[str], names: Sequence[str], values: Sequence[Any])
     """A record's values in the order of a table. Raises RecordError if it has other fields."""
     if len(names) != len(wanted) or set(names) != set(wanted):
         raise RecordError(
-            f"A record has the fields {', '.join(names)[:_SHOWN]}; the part has {', '.join(wanted)[:_SHOWN]}.",
+            f"A record has the fields {', '.join(names)[:_SHOWN]}, "
+            f"its part has {', '.join(wanted)[:_SHOWN]}.",
             hint="Give every record the same fields, or write JsonLines.",
         )
     found = dict(zip(names, values, strict=True))

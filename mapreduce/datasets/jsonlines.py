@@ -16,7 +16,7 @@ from mapreduce.model import Location, Split
 from mapreduce.protocols import RecordWriter
 
 _SPACE = " \t\r"
-_scan = make_scanner(json.JSONDecoder())
+_scan = make_scanner(json.JSONDecoder())  # type: ignore[arg-type]
 
 
 class JsonLines(LineDataset):

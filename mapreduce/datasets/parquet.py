@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, BinaryIO
@@ -188,6 +187,8 @@ def _local(stream: BinaryIO, file: InputFile, group: RowGroup, data_end: int) ->
     if not inputs.is_url(uri) and uri.isprintable() and uri.isascii():
         yield os.path.abspath(uri)
         return
+    import tempfile
+
     with tempfile.NamedTemporaryFile(prefix="mapreduce-", suffix=".parquet") as copy:
         copy.truncate(file.size)
         copy.write(MAGIC)

@@ -7,7 +7,6 @@ and reaches no job, manifest, log or message.
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,6 +25,8 @@ def load_profile(name: str) -> dict[str, Any]:
     """The table `[name]`: keyword arguments for fsspec; none for "". Raises JobError."""
     if not name:
         return {}
+    import tomllib
+
     path = profiles_path()
     hint = f"Write the table [{name}] into it, or let {VARIABLE} name another file."
     try:
@@ -34,7 +35,7 @@ def load_profile(name: str) -> dict[str, Any]:
     except OSError as error:
         reason = f"{path} can't be read ({error.strerror})"
         raise JobError(f"The storage profile {name!r} was not found: {reason}.", hint=hint) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError):  # its message would quote the file
+    except ValueError:  # its message would quote the file
         raise JobError(
             f"The storage profile {name!r} was not found: {path} is no valid TOML.",
             hint="Mend it; Python's `tomllib` says which line.",
