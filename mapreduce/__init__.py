@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mapreduce.aggregates import Collect, Count, Max, Min, Sum
     from mapreduce.context import Context
-    from mapreduce.datasets import JsonLines, Records, Text
+    from mapreduce.datasets import Csv, Files, JsonLines, Parquet, Records, Text
     from mapreduce.engine import run
     from mapreduce.errors import MapReduceError
     from mapreduce.functions import Identity, blocks, frames
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "aggregates": ("Collect", "Count", "Max", "Min", "Sum"),
     "context": ("Context",),
-    "datasets": ("JsonLines", "Records", "Text"),
+    "datasets": ("Csv", "Files", "JsonLines", "Parquet", "Records", "Text"),
     "engine": ("run",),
     "errors": ("MapReduceError",),
     "functions": ("Identity", "blocks", "frames"),
@@ -68,7 +68,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - in the order in which one meets them
     "Job", "Input", "Identity", "TotalOrder", "blocks", "frames", "Context", "params",
-    "Text", "JsonLines", "Records",
+    "Text", "JsonLines", "Csv", "Parquet", "Files", "Records",
     "Sum", "Count", "Min", "Max", "Collect",
     "run", "JobResult", "Status",
     "Log", "ReportFile",

@@ -8,8 +8,9 @@ MapReduceError
 │   ├── InputMissing          nothing is there
 │   ├── InputDenied           the file may not be read
 │   ├── InputChanged          the file is not the one that was planned
-│   ├── InputCorrupt          the file can't be decompressed
+│   ├── InputCorrupt          the file can't be decompressed, or is not of its format
 │   ├── DecodeError           bytes that are not text in the given encoding
+│   ├── RecordMalformed       a line or row that is not what the format asks for
 │   └── RecordTooLarge        a record over `max_record`
 ├── UserCodeError             mend a function of the job
 │   ├── UserFunctionError     it raised
@@ -106,11 +107,15 @@ class InputChanged(InputError):
 
 
 class InputCorrupt(InputError):
-    """The compressed file is truncated or damaged."""
+    """The file is truncated or damaged, expands beyond all measure, or is not of its format."""
 
 
 class DecodeError(InputError):
     """Bytes that the encoding does not allow."""
+
+
+class RecordMalformed(InputError):
+    """A line is no JSON, or a row does not fit the table."""
 
 
 class RecordTooLarge(InputError):

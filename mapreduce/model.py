@@ -33,13 +33,18 @@ class InputFile:
     """One file of the input, as it was when the run was planned.
 
     `fingerprint` is compared for equality only. `compression` is what the content says:
-    "" or "gzip". A source in memory has one `InputFile` with the uri "records:".
+    "", "gzip", "bzip2", "xz" or "zstd". A source in memory has one `InputFile` with the uri
+    "records:".
     """
 
     uri: str
     size: int
     fingerprint: str
     compression: str = ""
+    profile: str = ""
+    """Name of the profile that the file's storage is opened with."""
+    growing: bool = False
+    """Others may append to the file: only its first `size` bytes are input."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +65,9 @@ class Split:
     """A part of the input: for lines, the records of `file` whose first byte lies in [start, stop).
 
     For a compressed file the range is the whole file, and start and stop are stored bytes. For
-    records in memory they are indexes, for Parquet stored bytes as well. `records`, where it is
-    set, is the number of records to read from the split's start.
+    records in memory they are indexes. For Parquet they are stored bytes as well: the split has the
+    row groups whose first byte lies in [start, stop). `records`, where it is set, is the number of
+    records to read from the split's start.
     """
 
     index: int
@@ -82,16 +88,21 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where a record, or a block of records, stands: bytes, after decompression."""
+    """Where a record, or a block of records, stands: bytes, after decompression.
+
+    In Parquet, offset and length count rows of the file, in memory items of the list.
+    """
 
     uri: str
     offset: int
     length: int
+    unit: str = "byte"
+    """What offset and length count: "byte", "row" or "item"."""
 
     def __str__(self) -> str:
         if self.uri == "records:":
-            return f"Records, item {self.offset}"
-        return f"{self.uri}, byte {self.offset:,}"
+            return f"Records, {self.unit} {self.offset}"
+        return f"{self.uri}, {self.unit} {self.offset:,}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from mapreduce.codec import sha256
-from mapreduce.datasets import JsonLines, Kept, Text
+from mapreduce.datasets import Csv, JsonLines, Kept, Parquet, Text
+from mapreduce.datasets.compression import compression_of_suffix, decompress
 from mapreduce.datasets.naming import unnamed
 from mapreduce.errors import ManifestError
 from mapreduce.manifest import load
 from mapreduce.model import Delivery, Manifest, Part, Status
 from mapreduce.protocols import Output
 
-_READERS: dict[str, Output] = {"JsonLines": JsonLines("."), "Text": Text("."), "Kept": Kept()}
+_READERS: dict[str, Output] = {
+    "Csv": Csv("."),
+    "JsonLines": JsonLines("."),
+    "Kept": Kept(),
+    "Parquet": Parquet("."),
+    "Text": Text("."),
+}
 
 
 class JobResult:
@@ -74,14 +81,14 @@ class JobResult:
             )
         names = self.manifest.key_names
         for part in self.parts:
-            stream = io.BytesIO(self.part_bytes(part))
+            plain = decompress(self.part_bytes(part), compression_of_suffix(part.name), part.name)
             if names and part.pairs:
-                yield from unnamed(output.read_part(stream, False), names)
+                yield from unnamed(output.read_part(io.BytesIO(plain), False), names)
             else:
-                yield from output.read_part(stream, part.pairs)
+                yield from output.read_part(io.BytesIO(plain), part.pairs)
 
     def part_bytes(self, part: Part) -> bytes:
-        """The verified bytes of one part. Raises ManifestError."""
+        """The verified bytes of one part, as they are stored. Raises ManifestError."""
         try:
             data = (self.path / Path(part.name).name).read_bytes()
         except OSError as error:

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, cast
 from mapreduce.codec import from_plain
 from mapreduce.context import Context
 from mapreduce.datasets import as_output, as_source
+from mapreduce.datasets.compression import compressing
 from mapreduce.datasets.naming import KeyNaming
 from mapreduce.errors import MapReduceError, ValueTypeError, internal
 from mapreduce.job import Job
@@ -94,13 +95,15 @@ class Workbench:
     def _part(self, index: int, nonce: str) -> Iterator[PartFile]:
         name = layout.part_name(index, self.run_id, nonce, self.output.suffix)
         with self.parts.new_file(name) as stream:
-            digesting = DigestingStream(stream)
-            writer = self.output.writer(cast(BinaryIO, digesting))
-            if self.job.key_names and self.output.path is not None:
-                writer = KeyNaming(writer, self.job.key_names)
-            part = PartFile(index, name, digesting, writer)
-            yield part
-            part.writer.close()
+            stored = DigestingStream(stream)
+            with compressing(cast(BinaryIO, stored), self.output.compression) as packing:
+                plain = DigestingStream(packing) if self.output.compression else stored
+                writer = self.output.writer(cast(BinaryIO, plain))
+                if self.job.key_names and self.output.path is not None:
+                    writer = KeyNaming(writer, self.job.key_names)
+                part = PartFile(index, name, stored, plain, writer)
+                yield part
+                part.writer.close()
 
     @staticmethod
     def _handed_in(part: PartFile, work: Work, inputs: str) -> Result:
@@ -139,11 +142,22 @@ class DigestingStream:
 class PartFile:
     """A part that is being written."""
 
-    def __init__(self, index: int, name: str, stream: DigestingStream, writer: RecordWriter) -> None:
-        self.index, self.name, self.stream, self.writer = index, name, stream, writer
+    def __init__(
+        self, index: int, name: str, stored: DigestingStream, plain: DigestingStream, writer: RecordWriter
+    ) -> None:
+        self.index, self.name, self.writer = index, name, writer
+        self.stored, self.plain = stored, plain
 
     def describe(self) -> Part:
         """The part as the manifest names it."""
-        size, digest = self.stream.size, self.stream.hexdigest()
         pairs = self.writer.pairs and self.writer.records > 0
-        return Part(self.index, self.name, self.writer.records, size, digest, size, digest, pairs)
+        return Part(
+            self.index,
+            self.name,
+            self.writer.records,
+            self.stored.size,
+            self.stored.hexdigest(),
+            self.plain.size,
+            self.plain.hexdigest(),
+            pairs,
+        )

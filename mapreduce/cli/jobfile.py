@@ -20,7 +20,8 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from mapreduce.codec import ship_by_value
-from mapreduce.datasets import JsonLines, Records, Text
+from mapreduce.datasets import Records
+from mapreduce.datasets.base import FileDataset
 from mapreduce.errors import JobError, MapReduceError
 from mapreduce.job import Job
 from mapreduce.parameters import params
@@ -63,12 +64,10 @@ def _setting(text: str) -> tuple[str, str]:
 
 def _moved(option: str, dataset: Any, paths: list[str]) -> Any:
     """A dataset of the same format at other paths; plain paths where there was no format."""
-    if isinstance(dataset, Text):
+    if isinstance(dataset, FileDataset):
         moved = copy.copy(dataset)
         moved.paths = paths
         return moved
-    if isinstance(dataset, JsonLines):
-        return JsonLines(paths[0])
     if dataset is not None and not isinstance(dataset, (str, os.PathLike, list, tuple, Records)):
         name = option.removeprefix("--").upper()
         raise JobError(

@@ -5,13 +5,27 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from mapreduce.datasets.csv import Csv
+from mapreduce.datasets.files import FileRecord, Files
 from mapreduce.datasets.jsonlines import JsonLines
 from mapreduce.datasets.kept import Kept
+from mapreduce.datasets.parquet import Parquet
 from mapreduce.datasets.records import Records
 from mapreduce.datasets.text import Text
 from mapreduce.protocols import Output, Source
 
-__all__ = ["JsonLines", "Kept", "Records", "Text", "as_output", "as_source"]
+__all__ = [
+    "Csv",
+    "FileRecord",
+    "Files",
+    "JsonLines",
+    "Kept",
+    "Parquet",
+    "Records",
+    "Text",
+    "as_output",
+    "as_source",
+]
 
 
 def as_source(source: Any) -> Source:

@@ -50,7 +50,7 @@ def line_blocks(
             head.append(data)
             held += len(data)
             if held > max_record + 2:
-                raise _too_large(uri, offset, max_record)
+                raise record_too_large(uri, offset, max_record)
         if not data:
             return
 
@@ -86,11 +86,12 @@ def _check_lengths(block: bytes, offset: int, max_record: int, uri: str) -> None
         return
     for line in block.split(LF):
         if len(line.removesuffix(b"\r")) > max_record:
-            raise _too_large(uri, offset, max_record)
+            raise record_too_large(uri, offset, max_record)
         offset += len(line) + 1
 
 
-def _too_large(uri: str, offset: int, max_record: int) -> RecordTooLarge:
+def record_too_large(uri: str, offset: int, max_record: int) -> RecordTooLarge:
+    """The error for a record, with where it begins."""
     return RecordTooLarge(
         f"{uri}: the record at byte {offset:,} is longer than max_record ({max_record:,} bytes).",
         hint="Raise max_record, or look whether the file is text at all.",

@@ -55,8 +55,8 @@ class ItemBlock:
     @property
     def location(self) -> Location:
         """First item and number of items."""
-        return Location(URI, self._start, len(self.records))
+        return Location(URI, self._start, len(self.records), "item")
 
     def locate(self, index: int) -> Location:
         """The item's index in the list."""
-        return Location(URI, self._start + index, 1)
+        return Location(URI, self._start + index, 1, "item")

@@ -18,7 +18,7 @@ _SHOWN = 200
 _BATCH = 4096
 
 
-class _Writer:
+class Writer:
     """What all writers share: a record becomes bytes at once, bytes go to the stream in batches."""
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -54,7 +54,7 @@ class _Writer:
         raise TypeError(f"{type(self).__name__} does not say how to encode")
 
 
-class JsonLinesWriter(_Writer):
+class JsonLinesWriter(Writer):
     """A JSON object a line: a dict as it is, a pair as `key` and `value`."""
 
     def encode(self, record: Any) -> bytes:
@@ -62,7 +62,7 @@ class JsonLinesWriter(_Writer):
         return (_json_record(record) + "\n").encode()
 
 
-class TextWriter(_Writer):
+class TextWriter(Writer):
     """A str or bytes as a line; a pair as key, TAB, value."""
 
     def __init__(self, stream: BinaryIO, encoding: str, errors: str) -> None:
@@ -98,16 +98,21 @@ class TextWriter(_Writer):
         if type(value) is bytes:
             return value
         text = value if type(value) is str else json_text(value)
-        try:
-            return text.encode(self._encoding, self._errors)
-        except UnicodeEncodeError as error:
-            raise RecordError(
-                f"{self._encoding} can't hold {text[error.start : error.end]!r}: {text[:_SHOWN]!r}.",
-                hint="Write UTF-8, or JsonLines.",
-            ) from None
+        return encoded(text, self._encoding, self._errors)
 
 
-class KeptWriter(_Writer):
+def encoded(text: str, encoding: str, errors: str) -> bytes:
+    """A text's bytes. Raises RecordError."""
+    try:
+        return text.encode(encoding, errors)
+    except UnicodeEncodeError as error:
+        raise RecordError(
+            f"{encoding} can't hold {text[error.start : error.end]!r}: {text[:_SHOWN]!r}.",
+            hint="Write UTF-8, or JsonLines.",
+        ) from None
+
+
+class KeptWriter(Writer):
     """Records with all their types: a length of four bytes, then the packed record."""
 
     def encode(self, record: Any) -> bytes:
@@ -149,6 +154,15 @@ def json_text(value: Any) -> str:
         raise RecordError("A record is nested too deeply for JSON.") from None
     except ValueError as error:  # Python refuses to write ints of thousands of digits
         raise RecordError(f"A number can't be written: {error}.", hint="Round it first.") from None
+
+
+def field_text(value: Any) -> str:
+    """A value as the text of a field: JSON's, but text, bytes and dates without quotes."""
+    try:
+        plain = _plain(value)
+        return plain if isinstance(plain, str) else json_text(plain)
+    except RecursionError:
+        raise RecordError("A record is nested too deeply for a field.") from None
 
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=False)

@@ -12,7 +12,6 @@ A job that is not valid fails here with any exception; good messages are the eng
 from __future__ import annotations
 
 import copy
-import gzip
 import inspect
 import io
 import math
@@ -30,13 +29,14 @@ import xxhash
 
 from mapreduce.aggregates import Aggregate, Collect, Count, Max, Min, Sum
 from mapreduce.context import Context
-from mapreduce.datasets import Records, Text, as_output, as_source
+from mapreduce.datasets import Csv, JsonLines, Parquet, Records, Text, as_output, as_source
+from mapreduce.datasets.compression import compressing
 from mapreduce.functions import Identity, takes_blocks, takes_context, takes_frames
 from mapreduce.job import Input, Job
-from mapreduce.model import InputFile, Location, Split
+from mapreduce.model import Location, Split
 from mapreduce.ordering import TotalOrder
 from mapreduce.protocols import Block, Source
-from mapreduce.store import inputs
+from mapreduce.testing.wholefiles import Whole, read_whole
 
 AUTO_SHARD = 128 * 2**20
 """Stored bytes of input for each shard of `shards="auto"`."""
@@ -75,48 +75,16 @@ def run_sequential(job: Job, *, limit: int | None = None) -> SequentialResult:
 # ---------------------------------------------------------------- read
 
 
-@dataclass
-class _Whole:
-    """All records of one file, with the place of each."""
-
-    records: list[Any]
-    places: list[Location]
-    location: Location
-
-    @property
-    def size(self) -> int:
-        return self.location.length
-
-    def locate(self, index: int) -> Location:
-        return self.places[index]
-
-
 def _read(source: Source) -> Iterator[Block]:
     if isinstance(source, Records):
-        places = [Location("records:", index, 1) for index in range(len(source.items))]
-        yield _Whole(source.items, places, Location("records:", 0, len(places)))
-    elif isinstance(source, Text):
+        places = [Location("records:", index, 1, "item") for index in range(len(source.items))]
+        yield Whole(source.items, places, Location("records:", 0, len(places), "item"))
+    elif isinstance(source, (Text, JsonLines, Csv, Parquet)):
         for file in source.files():
-            yield _read_text(source, file)
+            yield read_whole(source, file)
     else:  # a format of the user's own decides what its records are
         for index, cut in enumerate(source.splits(source.files())):
             yield from source.read(Split(index, cut.file, cut.start, cut.stop, more=cut.more))
-
-
-def _read_text(source: Text, file: InputFile) -> _Whole:
-    with inputs.opened(file) as stream:
-        data = stream.read()
-    if data.startswith(b"\x1f\x8b"):
-        data = gzip.decompress(data)
-    start = 3 if source.encoding == "utf-8" and data.startswith(b"\xef\xbb\xbf") else 0
-    *ended, rest = data[start:].split(b"\n")
-    lines = [(line, line.removesuffix(b"\r")) for line in ended] + ([(rest, rest)] if rest else [])
-    whole = _Whole([], [], Location(file.uri, start, len(data) - start))
-    for line, text in lines:
-        whole.records.append(text.decode(source.encoding, source.errors))
-        whole.places.append(Location(file.uri, start, len(text)))
-        start += len(line) + 1
-    return whole
 
 
 # ---------------------------------------------------------------- map
@@ -418,10 +386,12 @@ _MEANINGS: dict[type, Callable[[list[Any]], Any]] = {
 
 def _write_part(job: Job, records: list[Any], result: SequentialResult) -> None:
     stream = io.BytesIO()
-    writer = as_output(job.output).writer(stream)
     named = [_named(record, job.key_names) for record in records] if job.key_names and job.output else records
-    writer.write(named)
-    writer.close()
+    output = as_output(job.output)
+    with compressing(stream, output.compression) as plain:
+        writer = output.writer(plain)
+        writer.write(named)
+        writer.close()
     result.parts.append(stream.getvalue())
     result.records.extend(records)
 

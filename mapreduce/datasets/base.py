@@ -1,0 +1,144 @@
+"""What all datasets of files share: paths, options, and files cut at line ends."""
+
+from __future__ import annotations
+
+import codecs
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, BinaryIO
+
+from mapreduce.datasets.compression import SUFFIXES, decompressed, suffix_of
+from mapreduce.datasets.lines import line_blocks
+from mapreduce.datasets.linetext import LineText
+from mapreduce.errors import JobError
+from mapreduce.model import Cut, InputFile, Split
+from mapreduce.store import inputs
+from mapreduce.units import parse_size
+
+Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+
+RECORDS_BLOCK = 128 * 2**10
+FRAMES_BLOCK = 4 * 2**20
+"""Bytes of a block, where the user gave no `block_size`: records stay in the processor's cache,
+frames are worth their overhead."""
+
+
+class FileDataset:
+    """Files at paths; as an output, one directory."""
+
+    format_suffix = ""
+
+    def __init__(
+        self, paths: Paths, *, storage_options: str | None = None, compression: str | None = None
+    ) -> None:
+        given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
+        self.paths = [os.fspath(path) for path in given]
+        self.profile = _profile(type(self).__name__, storage_options)
+        self.suffix = self.format_suffix + suffix_of(compression)
+        self.compression = SUFFIXES[compression] if compression else ""
+
+    @property
+    def path(self) -> str | None:
+        """The directory, as an output."""
+        return self.paths[0] if len(self.paths) == 1 else None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(self.paths)})"
+
+    def files(self) -> list[InputFile]:
+        """The input's files in order, each with size, fingerprint and compression."""
+        return [self._describe(path) for path in inputs.expand(self.paths, self.profile)]
+
+    def _describe(self, path: str) -> InputFile:
+        return inputs.describe(path, self.profile)
+
+
+def _profile(name: str, given: object) -> str:
+    if isinstance(given, Mapping):
+        raise JobError(
+            f"{name}: storage_options is a dict, whose secrets would travel in jobs, logs and manifests.",
+            hint="Give the name of a profile, and write the options into the file of profiles on each host.",
+        )
+    if given is not None and (not isinstance(given, str) or not given):
+        raise JobError(f"{name}: storage_options={given!r}.", hint="Give the name of a profile.")
+    return given or ""
+
+
+class LineDataset(FileDataset):
+    """Files of text that are cut at line ends. A compressed file is read from its beginning, by one task."""
+
+    def __init__(
+        self,
+        paths: Paths,
+        *,
+        encoding: str,
+        errors: str,
+        split_size: int | str,
+        block_size: int | str | None,
+        max_record: int | str,
+        max_ratio: int,
+        growing: str | None,
+        storage_options: str | None,
+        compression: str | None,
+    ) -> None:
+        super().__init__(paths, storage_options=storage_options, compression=compression)
+        self._lines = LineText(encoding, errors, type(self).__name__)
+        self.split_size = parse_size("split_size", split_size)
+        self.block_size = None if block_size is None else parse_size("block_size", block_size)
+        self.max_record = parse_size("max_record", max_record)
+        self.max_ratio = _ratio(max_ratio)
+        if growing not in (None, "snapshot"):
+            raise JobError(f"growing={growing!r}.", hint='Give None or "snapshot".')
+        self.growing = growing is not None
+
+    @property
+    def encoding(self) -> str:
+        """The encoding's name as Python normalises it."""
+        return self._lines.encoding
+
+    @property
+    def errors(self) -> str:
+        """What happens to bytes that are not text."""
+        return self._lines.errors
+
+    def _describe(self, path: str) -> InputFile:
+        return inputs.describe(path, self.profile, self.growing)
+
+    def _is_whole(self, file: InputFile) -> bool:
+        """Whether one task reads all of the file."""
+        return bool(file.compression)
+
+    def splits(self, files: Sequence[InputFile]) -> list[Cut]:
+        """Byte ranges of `split_size`; a compressed file is one."""
+        return [
+            Cut(file, start, file.size if self._is_whole(file) else min(start + self.split_size, file.size))
+            for file in files
+            for start in ([0] if self._is_whole(file) else range(0, file.size, self.split_size))
+        ]
+
+    @contextmanager
+    def _opened(self, file: InputFile) -> Iterator[BinaryIO]:
+        """The plain bytes of a file."""
+        with inputs.opened(file) as stored:
+            yield decompressed(stored, file, self.max_ratio)
+
+    def _data(
+        self, stream: BinaryIO, file: InputFile, start: int, stop: int | None, default_size: int
+    ) -> Iterator[tuple[int, bytes]]:
+        """(offset, bytes) of the whole lines that begin in [start, stop), without a byte order mark."""
+        size = self.block_size or default_size
+        for offset, data in line_blocks(stream, start, stop, size, self.max_record, file.uri):
+            if offset == 0 and self.encoding == "utf-8" and data.startswith(codecs.BOM_UTF8):
+                yield len(codecs.BOM_UTF8), data[len(codecs.BOM_UTF8) :]
+            else:
+                yield offset, data
+
+    def _range(self, split: Split) -> tuple[int, int | None]:
+        return (0, None) if self._is_whole(split.file) else (split.start, split.stop)
+
+
+def _ratio(max_ratio: Any) -> int:
+    if type(max_ratio) is not int or max_ratio < 1:
+        raise JobError(f"max_ratio={max_ratio!r}.", hint="Give a whole number, from 1.")
+    return max_ratio

@@ -1,0 +1,265 @@
+"""CSV: fields between separators, a row a line."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, BinaryIO
+
+from mapreduce.datasets.base import FRAMES_BLOCK, RECORDS_BLOCK, LineDataset, Paths
+from mapreduce.datasets.blocks import LineBlock, PlacedFrame, SpanBlock, first_records, line_starts
+from mapreduce.datasets.csvframes import rows_frame
+from mapreduce.datasets.csvrows import BadRow, RowJoiner, RowParser
+from mapreduce.datasets.csvwriter import CsvWriter, read_rows
+from mapreduce.datasets.lines import record_too_large
+from mapreduce.datasets.schema import Misfit, checked_schema, demanded_schema
+from mapreduce.errors import InputError, JobError, RecordMalformed
+from mapreduce.model import InputFile, Location, Split
+from mapreduce.protocols import RecordWriter
+
+_ROWS_HINT = "Mend the file, or read it with Text and let the map skip such lines."
+_LINES_HINT = "If fields have line breaks within quotes, give multiline=True."
+
+
+class Csv(LineDataset):
+    """A source of rows, and an output of rows.
+
+    A record is a dict of field name → str, or with header=False a tuple of str; an empty field is
+    "". A field that begins with a quote ends with the quote that is not doubled. An empty line is no
+    record. Only LF ends a line; a CR before it goes. A row that has more or fewer fields than the
+    header (or the first row of its file), or whose quotes don't match, ends the job with
+    RecordMalformed.
+
+    As an output, every part begins with a header line, unless header=False. The first record of a
+    part says which fields there are: a dict's, or `key` and `value` of a pair. None is an empty
+    field, an empty str `""`; floats are written as Python's repr; lists, tuples and dicts as JSON.
+
+    paths: a path, glob, directory, URL, or a list of these; as an output one directory.
+    separator, quote: one character each; quote=None: no quotes.
+    header: True: the first line of each file names the fields; False: there is none; or a list of
+        names for files without a header line.
+    multiline: fields may have line breaks within quotes; a file is then read by one task.
+    schema: the columns of frames, a dict of name → str, int, float, bool ("true", "false"), date,
+        datetime (in ISO form) or a polars type; with header=False, of all columns in order. An empty
+        field is null where the type isn't str.
+    encoding, errors, split_size, block_size, max_record, max_ratio, growing, storage_options,
+    compression: as for `Text`.
+    """
+
+    format_suffix = ".csv"
+
+    def __init__(
+        self,
+        paths: Paths,
+        *,
+        separator: str = ",",
+        quote: str | None = '"',
+        header: bool | Sequence[str] = True,
+        multiline: bool = False,
+        schema: dict[str, Any] | None = None,
+        encoding: str = "utf-8",
+        errors: str = "strict",
+        split_size: int | str = "32MB",
+        block_size: int | str | None = None,
+        max_record: int | str = "64MB",
+        max_ratio: int = 500,
+        growing: str | None = None,
+        storage_options: str | None = None,
+        compression: str | None = None,
+    ) -> None:
+        super().__init__(
+            paths,
+            encoding=encoding,
+            errors=errors,
+            split_size=split_size,
+            block_size=block_size,
+            max_record=max_record,
+            max_ratio=max_ratio,
+            growing=growing,
+            storage_options=storage_options,
+            compression=compression,
+        )
+        _check_characters(separator, quote)
+        self.separator, self.quote, self.multiline = separator, quote, multiline
+        self.header = _checked_header(header)
+        self.schema = checked_schema(schema, "Csv")
+
+    @property
+    def _parser(self) -> RowParser:
+        return RowParser(self.separator, self.quote)
+
+    def _is_whole(self, file: InputFile) -> bool:
+        return self.multiline or bool(file.compression)
+
+    # ------------------------------------------------------------ reading
+
+    def read(self, split: Split) -> Iterator[LineBlock | SpanBlock]:
+        """The rows whose first byte lies in the split."""
+        return first_records(self._records(split), split.records)
+
+    def _records(self, split: Split) -> Iterator[LineBlock | SpanBlock]:
+        names, behind = self._head(split.file)
+        for block in self._rows(split, RECORDS_BLOCK, len(names), behind):
+            if self.header is False:
+                block.records = list(map(tuple, block.records))
+            else:
+                block.records = [dict(zip(names, row, strict=True)) for row in block.records]
+            yield block
+
+    def read_frames(self, split: Split) -> Iterator[PlacedFrame]:
+        """The same records as frames with the columns of `schema`."""
+        schema = demanded_schema(self.schema, "Csv")
+        return self._frames(split, schema)
+
+    def _frames(self, split: Split, schema: dict[str, Any]) -> Iterator[PlacedFrame]:
+        names, behind = self._head(split.file)
+        columns = list(schema) if self.header is False else names
+        if missing := [name for name in schema if name not in columns]:
+            raise InputError(
+                f"{split.file.uri} has no column {missing[0]!r}; it has {', '.join(names)[:200]}.",
+                hint="Mend schema=, or give header=[names] for a file without a header line.",
+            )
+        rows = self._rows(split, FRAMES_BLOCK, len(columns), behind)
+        for block in first_records(rows, split.records):
+            try:
+                yield PlacedFrame(rows_frame(columns, block.records, schema), block)
+            except Misfit as error:
+                row = self.separator.join(block.records[error.row])
+                raise self._malformed(block.locate(error.row), str(error), row) from None
+
+    def _rows(self, split: Split, size: int, width: int, behind: int) -> Iterator[LineBlock | SpanBlock]:
+        """Blocks of rows, each a list of str, all of one width, from the byte `behind` the header on."""
+        make = self._joined(split.file) if self.multiline else self._lined(split.file)
+        with self._opened(split.file) as stream:
+            for offset, data in self._data(stream, split.file, *self._range(split), size):
+                if block := make(offset, data, max(behind - offset, 0), width):
+                    yield block
+        if block := make(split.file.size, b"", 0, width):
+            yield block
+
+    def _head(self, file: InputFile) -> tuple[list[str], int]:
+        """The names of the fields, or the first row where there are none, and where the rows begin."""
+        if isinstance(self.header, list):
+            return self.header, 0
+        make = self._joined(file) if self.multiline else self._lined(file)
+        with self._opened(file) as stream:
+            for offset, data in self._data(stream, file, 0, None, RECORDS_BLOCK):
+                if block := make(offset, data, 0, None):
+                    return self._checked_head(block)
+        block = make(file.size, b"", 0, None)
+        return self._checked_head(block) if block else ([], 0)
+
+    def _checked_head(self, block: LineBlock | SpanBlock) -> tuple[list[str], int]:
+        names, place = block.records[0], block.locate(0)
+        if self.header is False:
+            return names, 0
+        if len(set(names)) < len(names):
+            double = next(name for name in names if names.count(name) > 1)
+            why = f"two fields of the header are named {double!r}"
+            raise self._malformed(place, why, self.separator.join(names), "Give header=[names].")
+        return names, place.offset + place.length + 1
+
+    def _lined(self, file: InputFile) -> Callable[..., LineBlock | None]:
+        parser = self._parser
+
+        def make(offset: int, data: bytes, skip: int, width: int | None) -> LineBlock | None:
+            data, offset = data[skip:], offset + skip
+            lines = self._lines.decode(data, offset, file.uri)
+            numbers = [index for index, line in enumerate(lines) if line]
+            block = LineBlock(file.uri, offset, data, [], None if len(numbers) == len(lines) else numbers)
+            if width is None:
+                numbers = numbers[:1]
+            block.records = self._parsed(parser, [lines[index] for index in numbers], block, width)
+            return block if block.records else None
+
+        return make
+
+    def _joined(self, file: InputFile) -> Callable[..., SpanBlock | None]:
+        parser = self._parser
+        joiner = RowJoiner(parser)
+
+        def make(offset: int, data: bytes, skip: int, width: int | None) -> SpanBlock | None:
+            lines = self._lines.decode(data[skip:], offset + skip, file.uri, keep_cr=True)
+            starts = line_starts(data[skip:])
+            texts: list[str] = []
+            spans: list[tuple[int, int]] = []
+            for index, line in enumerate(lines):
+                ended = starts[index + 1] <= len(data) - skip
+                length = starts[index + 1] - starts[index] - 1
+                text = joiner.add(line, ended, offset + skip + starts[index], length)
+                if joiner.is_open and joiner.length > self.max_record:
+                    raise record_too_large(file.uri, joiner.first, self.max_record)
+                if text:
+                    texts.append(text)
+                    spans.append((joiner.first, joiner.length))
+                    if width is None:
+                        break
+            if not data and joiner.is_open:
+                place = Location(file.uri, joiner.first, joiner.length)
+                raise self._malformed(place, "a quote is not closed", joiner.text)
+            block = SpanBlock(file.uri, [], spans, sum(length + 1 for _, length in spans))
+            block.records = self._parsed(parser, texts, block, width)
+            return block if texts else None
+
+        return make
+
+    def _parsed(
+        self, parser: RowParser, texts: list[str], block: LineBlock | SpanBlock, width: int | None
+    ) -> list[list[str]]:
+        try:
+            rows = list(map(parser.parse, texts))
+        except BadRow:
+            rows = []
+        if len(rows) == len(texts) and (width is None or all(len(row) == width for row in rows)):
+            return rows
+        for index, text in enumerate(texts):
+            try:
+                found = len(parser.parse(text))
+            except BadRow as error:
+                hint = _ROWS_HINT if self.multiline else f"{_ROWS_HINT} {_LINES_HINT}"
+                raise self._malformed(block.locate(index), str(error), text, hint) from None
+            if width is not None and found != width:
+                why = f"{found} fields where {width} belong"
+                raise self._malformed(block.locate(index), why, text)
+        return rows
+
+    @staticmethod
+    def _malformed(place: Location, why: str, row: str, hint: str = _ROWS_HINT) -> RecordMalformed:
+        shown = f"{row[:200]!r}{'…' if len(row) > 200 else ''}"
+        return RecordMalformed(f"{place}: {why}: {shown}.", hint=hint)
+
+    # ------------------------------------------------------------ writing
+
+    def writer(self, stream: BinaryIO) -> RecordWriter:
+        """A writer of one part; `header`, if it is a list, must be the fields of every record."""
+        return CsvWriter(stream, self.separator, self.quote, self.header, self.encoding, self.errors)
+
+    def read_part(self, stream: BinaryIO, pairs: bool) -> Iterator[Any]:
+        """Dicts of str, or lists where there is no header; of pairs, (key, value) as two str."""
+        text = io.TextIOWrapper(stream, self.encoding, self.errors, newline="\n")
+        rows = read_rows(text, self._parser)
+        names = next(rows, None) if self.header is not False else None
+        for row in rows:
+            if pairs:
+                yield tuple(row)
+            else:
+                yield tuple(row) if names is None else dict(zip(names, row, strict=True))
+
+
+def _check_characters(separator: object, quote: object) -> None:
+    for name, given in (("separator", separator), ("quote", quote)):
+        if given is None and name == "quote":
+            continue
+        if not isinstance(given, str) or len(given) != 1 or given in "\r\n":
+            raise JobError(f"Csv: {name}={given!r}.", hint="Give one character.")
+    if separator == quote:
+        raise JobError(f"Csv: separator and quote are both {quote!r}.", hint="Give two characters.")
+
+
+def _checked_header(header: Any) -> bool | list[str]:
+    if isinstance(header, bool):
+        return header
+    names = list(header) if isinstance(header, (list, tuple)) else []
+    if not names or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+        raise JobError(f"Csv: header={header!r}.", hint="Give True, False, or a list of different names.")
+    return names
