@@ -231,6 +231,8 @@ def _common(layouts: set[str]) -> str:
 def _as_keys(frame: pl.DataFrame, layout: str, wanted: str) -> pl.DataFrame:
     if layout == wanted:
         return frame
+    if layout == "n" and wanted in DTYPES:
+        return frame.with_columns(pl.col("k0").cast(DTYPES[wanted]))
     keys = python_keys(frame, layout)
     rest = frame.drop([name for name in frame.columns if name.startswith("k")])
     ordered = pl.Series("k0", list(map(order_bytes, keys)), dtype=pl.Binary)

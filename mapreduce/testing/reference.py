@@ -95,17 +95,20 @@ def _map_all(
 ) -> list[Any]:
     """Everything the map of one input gives, in input order: pairs, or without a reduce records."""
     emitted: list[Any] = []
-    function = given.map
+    source, function = as_source(given.source), given.map
     if isinstance(function, Identity):
         function = _passed_through if job.reduce is not None else lambda record: [record]
     call = _with_context(function, context)
     left = limit
     with _set_up(function, context):
-        for block in _read(as_source(given.source)):
+        for block in _read(source):
             records = block.records[:left]
             left = None if left is None else left - len(records)
             result.records_in += len(records)
-            if records:
+            if records and takes_frames(function):
+                context.at(block)
+                emitted.extend(_rows(call(_frame(source, block, records))))
+            elif records:
                 emitted.extend(_taken(_mapped(function, call, block, records, context)))
     context.at(None)
     result.pairs += len(emitted)
@@ -115,10 +118,9 @@ def _map_all(
 def _mapped(
     function: Callable[..., Any], call: Callable[..., Any], block: Block, records: list[Any], context: Context
 ) -> Iterator[Any]:
-    if takes_blocks(function) or takes_frames(function):
+    if takes_blocks(function):
         context.at(block)
-        given = call(_frame(records) if takes_frames(function) else records)
-        yield from _rows(given) if takes_frames(function) else given or ()
+        yield from call(records) or ()
         return
     for index, record in enumerate(records):
         context.at(block, index)
@@ -147,11 +149,22 @@ def _set_up(function: Any, context: Context) -> Iterator[None]:
         function.teardown()
 
 
-def _frame(records: list[Any]) -> Any:
+def _frame(source: Any, block: Block, records: list[Any]) -> Any:
     """Records as a `@frames` map gets them."""
     import polars as pl
 
-    return pl.DataFrame({"line": records}, schema={"line": pl.String}) if type(records[0]) is str else None
+    if isinstance(source, Parquet):
+        return pl.read_parquet(block.location.uri, columns=source.columns).head(len(records))
+    if isinstance(source, JsonLines | Csv) and source.schema:
+        types = {str: pl.String, int: pl.Int64, float: pl.Float64, bool: pl.Boolean, date: pl.Date}
+        schema = {name: types.get(kind, kind) for name, kind in source.schema.items()}
+        columns = {name: [record.get(name) for record in records] for name in schema}
+        if isinstance(source, JsonLines):
+            return pl.DataFrame(columns, schema=schema)
+        empty = {name: [value or None for value in column] for name, column in columns.items()}
+        kept = {name: columns[name] if kind == pl.String else empty[name] for name, kind in schema.items()}
+        return pl.DataFrame(kept, schema=dict.fromkeys(schema, pl.String)).cast(cast(Any, schema))
+    return pl.DataFrame({"line": records}, schema={"line": pl.String})
 
 
 def _rows(frame: Any) -> list[Any]:

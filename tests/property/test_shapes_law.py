@@ -42,8 +42,10 @@ def first_words(frame: pl.DataFrame) -> pl.DataFrame:
 @frames
 def tuple_keys(frame: pl.DataFrame) -> pl.LazyFrame:
     line = pl.col("line")
-    key = pl.struct(line.str.head(1), line.str.len_bytes() % 3 == 0)
-    return frame.lazy().filter(line != "").select(key=key, value=pl.struct(line, line.str.len_bytes() / 3))
+    key = pl.struct(a=line.str.head(1), b=line.str.len_bytes() % 3 == 0)
+    return (
+        frame.lazy().filter(line != "").select(key=key, value=pl.struct(a=line, b=line.str.len_bytes() * 0.5))
+    )
 
 
 @frames
@@ -91,7 +93,7 @@ JOBS: dict[str, tuple[Any, Any]] = {
 def input_of(lines: list[str]) -> Iterator[Path]:
     with TemporaryDirectory() as name, contextlib.chdir(name):
         path = Path(name) / "input"
-        path.write_bytes("\n".join(lines).encode())
+        path.write_bytes("".join(f"{line}\n" for line in lines).encode())
         yield path
 
 
