@@ -151,7 +151,7 @@ def _manifest(
             seconds={name: round(value, 6) for name, value in outcome.seconds.items()},
             versions=manifests.versions(),
             previous=previous,
-            key_names=tuple(job.key_names or ()) if job.output is not None else (),
+            key_names=tuple(job.key_names or ()),
         )
     )
 

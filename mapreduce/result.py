@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mapreduce.codec import sha256
 from mapreduce.datasets import Csv, JsonLines, Kept, Parquet, Text
@@ -15,6 +15,10 @@ from mapreduce.errors import ManifestError
 from mapreduce.manifest import load
 from mapreduce.model import Delivery, Manifest, Part, Status
 from mapreduce.protocols import Output
+from mapreduce.tabular import data_frame, demand
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _READERS: dict[str, Output] = {
     "Csv": Csv("."),
@@ -82,10 +86,29 @@ class JobResult:
         names = self.manifest.key_names
         for part in self.parts:
             plain = decompress(self.part_bytes(part), compression_of_suffix(part.name), part.name)
-            if names and part.pairs:
+            if names and part.pairs and self.manifest.output != "Kept":
                 yield from unnamed(output.read_part(io.BytesIO(plain), False), names)
             else:
                 yield from output.read_part(io.BytesIO(plain), part.pairs)
+
+    def to_polars(self) -> pl.DataFrame:
+        """All records as a polars DataFrame: the columns key and value, or the records' fields.
+
+        The elements of a tuple key are columns under the job's `key_names`, else a struct. Raises
+        RecordError for a column whose values have no one type.
+        """
+        return data_frame(self, self.manifest.key_names)
+
+    def to_arrow(self) -> Any:
+        """The same as a pyarrow Table. Raises JobError where pyarrow is not installed."""
+        demand("pyarrow", "arrow", "to_arrow")
+        return self.to_polars().to_arrow()
+
+    def to_pandas(self) -> Any:
+        """The same as a pandas DataFrame. Raises JobError where pandas or pyarrow is not installed."""
+        demand("pandas", "pandas", "to_pandas")
+        demand("pyarrow", "pandas", "to_pandas")
+        return self.to_polars().to_pandas()
 
     def part_bytes(self, part: Part) -> bytes:
         """The verified bytes of one part, as they are stored. Raises ManifestError."""

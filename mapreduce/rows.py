@@ -28,6 +28,8 @@ class Leading:
     values: list[float] | None
     order: Literal["first", "largest"]
     total: int
+    key_names: tuple[str, ...] = ()
+    """The job's names of a tuple key's elements."""
 
     def __str__(self) -> str:
         if len(self.records) == self.total:
@@ -52,7 +54,8 @@ def leading(result: JobResult, number: int, order: Order = "auto") -> Leading:
     Raises JobError if `largest` is asked of other records; ManifestError.
     """
     total = sum(part.records for part in result.parts)
-    as_text = result.manifest.output == "Text"
+    as_text = result.manifest.output in ("Text", "Csv")
+    names = result.manifest.key_names
     records = iter(result)
     first = list(islice(records, max(number, 1)))
     if order != "first":
@@ -60,7 +63,9 @@ def leading(result: JobResult, number: int, order: Order = "auto") -> Leading:
         if order == "largest" or total <= MOST_SORTED:
             found = _largest(chain(first, records), number, as_text)
         if found is not None:
-            return Leading([pair for _, pair in found], [value for value, _ in found], "largest", total)
+            return Leading(
+                [pair for _, pair in found], [value for value, _ in found], "largest", total, names
+            )
         if order == "largest":
             raise JobError(
                 "Not all records of this result are pairs of a key and a number.",
@@ -68,7 +73,8 @@ def leading(result: JobResult, number: int, order: Order = "auto") -> Leading:
             )
     first = first[:number]
     values = [_number(record, as_text) for record in first]
-    return Leading(first, None if None in values else [v for v in values if v is not None], "first", total)
+    numbers = None if None in values else [value for value in values if value is not None]
+    return Leading(first, numbers, "first", total, names)
 
 
 class _NoNumber(Exception):
@@ -123,7 +129,7 @@ def table(leading: Leading, *, separators: bool = True) -> Table:
         names = list(dict.fromkeys(name for record in records for name in record))
         cells = [[record.get(name, "") for name in names] for record in records]
     elif records and all(type(record) is tuple and len(record) == 2 for record in records):
-        names, cells = _of_pairs(records)
+        names, cells = _of_pairs(records, leading.key_names)
     else:
         names, cells = ["record"], [[record] for record in records]
     if leading.values is not None:  # a number from a line of text too
@@ -133,12 +139,13 @@ def table(leading: Leading, *, separators: bool = True) -> Table:
     return Table([visible(str(name)) for name in names], numeric, rows)
 
 
-def _of_pairs(pairs: list[Any]) -> tuple[list[str], list[list[Any]]]:
+def _of_pairs(pairs: list[Any], key_names: tuple[str, ...]) -> tuple[list[str], list[list[Any]]]:
     widths = {len(key) if type(key) is tuple else -1 for key, _ in pairs}
     width = widths.pop()
     if widths or width < 1:
         return ["key", "value"], [[key, value] for key, value in pairs]
-    names = [f"key[{index}]" for index in range(width)]
+    fits = len(key_names) == width
+    names = list(key_names) if fits else [f"key[{index}]" for index in range(width)]
     return [*names, "value"], [[*key, value] for key, value in pairs]
 
 

@@ -21,10 +21,11 @@ _ROWS = 20
 @click.option("--top", type=click.IntRange(min=1), metavar="N", help="The N records with the largest values.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="The first N records.")
 @click.option("--chart", is_flag=True, help="With a bar for each value.")
+@click.option("--files", is_flag=True, help="The files of the result instead of its records.")
 @options.as_json
 @options.traceback
-def show(directory: str, top: int | None, limit: int | None, chart: bool, as_json: bool) -> int:
-    """Show records of the result in a directory.
+def show(directory: str, top: int | None, limit: int | None, chart: bool, files: bool, as_json: bool) -> int:
+    """Show records of the result in a directory, whatever format they are written in.
 
     By default 20: of pairs of a key and a number those with the largest numbers (in results of up to
     a million records), else the first ones.
@@ -37,29 +38,57 @@ def show(directory: str, top: int | None, limit: int | None, chart: bool, as_jso
     if top and limit:
         raise click.UsageError("--top and --limit exclude one another.")
     result = JobResult.load(directory)
+    if files:
+        if top or limit or chart:
+            raise click.UsageError("--files shows no records: it goes without --top, --limit and --chart.")
+        _show_files(result, as_json)
+        return 0
     chosen = leading(result, top or limit or _ROWS, "largest" if top else "first" if limit else "auto")
     if chart and chosen.values is None:
         raise JobError("--chart needs pairs of a key and a number.", hint="Look at the records without it.")
     if as_json:
         console.say_json(_document(result, chosen))
         return 0
-    for line in _header(result, chosen):
+    for line in _header(result, str(chosen)):
         console.say(line)
     for line in rendered(chosen, chart=chart):
         console.say(line)
     return 0
 
 
-def _header(result: JobResult, chosen: Leading) -> list[str]:
+def _header(result: JobResult, what: str) -> list[str]:
     from mapreduce.figures import visible, when
 
     manifest = result.manifest
     return [
         f"{visible(manifest.job)} {manifest.status.value.lower()}, {when(manifest.started)}, "
         f"run {visible(manifest.run_id)}",
-        f"{chosen}",
+        what,
         "",
     ]
+
+
+def _show_files(result: JobResult, as_json: bool) -> None:
+    from mapreduce.cli import console, tables
+    from mapreduce.codec import to_plain
+    from mapreduce.figures import count
+    from mapreduce.rows import Leading, table
+    from mapreduce.units import show_size
+
+    if as_json:
+        console.say_json({"path": str(result.path), "files": to_plain(result.parts)})
+        return
+    rows = [
+        {"file": part.name, "records": part.records, "size": show_size(part.size), "sha256": part.digest[:16]}
+        for part in result.parts
+    ]
+    size = show_size(sum(part.size for part in result.parts))
+    for line in _header(result, f"{count(len(rows), 'file')}, {size}, in {result.path}"):
+        console.say(line)
+    width = console.width(sys.stdout)
+    listed = table(Leading(rows, None, "first", len(rows)), separators=width is not None)
+    for line in tables.lines(listed, Leading(rows, None, "first", len(rows)), width=width):
+        console.say(line)
 
 
 def rendered(chosen: Leading, *, chart: bool) -> list[str]:

@@ -186,7 +186,7 @@ def text(content: str) -> Text:
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (no_frame, "it gave a list where a DataFrame belongs. A @frames map gives a DataFrame"),
+        (no_frame, "it gave a list where a DataFrame belongs."),
         (other_columns, "it gave a frame with the columns line."),
         (list_keys, "A key of type list can't be used"),
     ],
