@@ -16,7 +16,7 @@ from mapreduce import manifest as manifests
 from mapreduce.codec import canonical_json, dump_code
 from mapreduce.coordinator.loop import Coordinator, Outcome
 from mapreduce.datasets import as_output
-from mapreduce.errors import JobError, StorageError
+from mapreduce.errors import JobError, RecordError, StorageError
 from mapreduce.executors.serial import SerialExecutor
 from mapreduce.job import Job
 from mapreduce.model import FORMAT_VERSION, Manifest, Plan, Result, Status, Totals
@@ -75,6 +75,7 @@ def run(
             outcome = Coordinator(plan, executor, job.max_attempts, observers).run()
         finally:
             executor.close()
+        _check_schemas(plan, outcome)
         outcome.seconds |= {"plan": planned - begin, "total": time.monotonic() - begin}
         manifest = _manifest(job, plan, outcome, started, previous, executor.workers)
         _commit(place, manifest, overwrite=overwrite)
@@ -113,6 +114,22 @@ def _executor(job: Job, plan: Plan, place: Place, on: str | None, workers: int |
 
 
 # ---------------------------------------------------------------- commit
+
+
+def _check_schemas(plan: Plan, outcome: Outcome) -> None:
+    """All parts of a table have the same columns. Raises RecordError."""
+    results = outcome.reduces if plan.shards else outcome.maps
+    parts = [result.part for result in results if result.part]
+    known = next((part for part in parts if part.schema), None)
+    if known is None:
+        return
+    other = next((part for part in parts if part.schema != known.schema), None)
+    if other is not None:
+        told = f"has {other.schema}" if other.schema else "is empty, so that nothing tells its columns"
+        raise RecordError(
+            f"The parts are not one table: part {known.index} has {known.schema}, part {other.index} {told}.",
+            hint=f"Say what the columns are: schema={{{known.schema}}} with the types to have.",
+        )
 
 
 def _commit(place: Place, manifest: Manifest, *, overwrite: bool) -> None:

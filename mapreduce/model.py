@@ -160,6 +160,8 @@ class Part:
     """sha256 of the bytes before compression."""
     pairs: bool
     """Every record is a (key, value) pair, and is read back as one."""
+    schema: str = ""
+    """The columns with their types, of a format that has them; "" if no record told."""
 
 
 @dataclass(frozen=True, slots=True)

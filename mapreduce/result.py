@@ -86,7 +86,7 @@ class JobResult:
         names = self.manifest.key_names
         for part in self.parts:
             plain = decompress(self.part_bytes(part), compression_of_suffix(part.name), part.name)
-            if names and part.pairs and self.manifest.output != "Kept":
+            if names and part.pairs and not isinstance(output, Kept):
                 yield from unnamed(output.read_part(io.BytesIO(plain), False), names)
             else:
                 yield from output.read_part(io.BytesIO(plain), part.pairs)

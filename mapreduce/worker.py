@@ -160,4 +160,5 @@ class PartFile:
             self.plain.size,
             self.plain.hexdigest(),
             pairs,
+            self.writer.schema_text,
         )

@@ -15,7 +15,7 @@ from mapreduce.protocols import RecordWriter
 class Kept:
     """An output that loses no type. Parts are read back after their digest was checked."""
 
-    path = None
+    path: str | None = None
     suffix = ".kept"
     compression = ""
 

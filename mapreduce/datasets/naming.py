@@ -28,6 +28,11 @@ class KeyNaming:
         """So far."""
         return self._writer.records
 
+    @property
+    def schema_text(self) -> str:
+        """The other writer's."""
+        return self._writer.schema_text
+
     def write(self, records: Iterable[Any]) -> None:
         """Append records, named. Raises RecordError for a key of another length."""
         self._writer.write(map(self._named, records))

@@ -5,6 +5,7 @@ from mapreduce.testing import run_sequential
 assert run_sequential(job).records == [("/", 2), ("/about", 1)]
 """
 
+from mapreduce.testing.cuts import CutsMatter, check_cuts
 from mapreduce.testing.reference import SequentialResult, run_sequential
 
-__all__ = ["SequentialResult", "run_sequential"]
+__all__ = ["CutsMatter", "SequentialResult", "check_cuts", "run_sequential"]
