@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeVar
 
-from mapreduce.aggregates import Aggregate
+from mapreduce.aggregates import Aggregate, Together
 from mapreduce.errors import JobError
 from mapreduce.protocols import Output, Sink, Source
 
@@ -65,9 +65,9 @@ class Job:
     """A dataset; or a path, glob, directory, URL, or a list of these, read as `Text`."""
     map: Callable[..., Any]
     """(record) → an iterable of 2-tuples, or None for nothing; under `@blocks` (list of records)."""
-    reduce: Callable[..., Any] | Aggregate | None = None
-    """(key, values) → an iterable of records, or None; an aggregate; or None: no shuffle, and the
-    map gives records."""
+    reduce: Callable[..., Any] | Aggregate | Mapping[str, Aggregate] | None = None
+    """(key, values) → an iterable of records, or None; an aggregate, or a dict of them: its records are
+    {"key": …, name: result, …}; or None: no shuffle, and the map gives records."""
     output: Output | str | os.PathLike[str] | None = None
     """A dataset, or a directory for `JsonLines`; None keeps the result with the run."""
     combine: Callable[..., Any] | None = None
@@ -89,7 +89,7 @@ class Job:
         name: str,
         source: Source | str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
         map: Callable[..., Any],
-        reduce: Callable[..., Any] | Aggregate | None = None,
+        reduce: Callable[..., Any] | Aggregate | Mapping[str, Aggregate] | None = None,
         output: Output | str | os.PathLike[str] | None = None,
         *,
         combine: Callable[..., Any] | None = None,
@@ -182,25 +182,53 @@ def _validate_functions(job: Any) -> None:
         f"Job {job.name}: map is a {type(job.map).__name__}, not a function.",
         "Give a function (record) -> pairs.",
     )
-    if isinstance(job.reduce, type) and issubclass(job.reduce, Aggregate):
-        raise JobError(
-            f"Job {job.name}: reduce is the class {job.reduce.__name__}.",
-            hint=f"Write {job.reduce.__name__}().",
-        )
-    _demand(
-        job.reduce is None or isinstance(job.reduce, Aggregate) or callable(job.reduce),
-        f"Job {job.name}: reduce is a {type(job.reduce).__name__}.",
-        "Give a function (key, values) -> records, an aggregate such as Sum(), or None.",
-    )
+    _validate_reduce(job)
     if job.combine is not None:
         _demand(callable(job.combine), f"Job {job.name}: combine is not a function.")
         _demand(
-            job.reduce is not None and not isinstance(job.reduce, Aggregate),
+            job.reduce is not None and not isinstance(job.reduce, (Aggregate, Mapping)),
             f"Job {job.name}: combine goes with a reduce function.",
             "Aggregates bring their own; without a reduce there is nothing to combine.",
         )
     for name in ("reduce", "combine"):
         _demand(not takes_blocks(getattr(job, name)), f"Job {job.name}: @blocks marks maps, not {name}.")
+
+
+def _validate_reduce(job: Any) -> None:
+    if isinstance(job.reduce, Mapping):
+        _validate_aggregates(job)
+        return
+    _no_class(job, "reduce", job.reduce)
+    _demand(
+        job.reduce is None or isinstance(job.reduce, Aggregate) or callable(job.reduce),
+        f"Job {job.name}: reduce is a {type(job.reduce).__name__}.",
+        "Give a function (key, values) -> records, an aggregate such as Sum(), a dict of them, or None.",
+    )
+
+
+def _validate_aggregates(job: Any) -> None:
+    example = 'Write reduce={"hits": Count(), "bytes": Sum(of=1)}.'
+    _demand(len(job.reduce) > 0, f"Job {job.name}: reduce is an empty dict.", example)
+    for name, aggregate in job.reduce.items():
+        _demand(isinstance(name, str), f"Job {job.name}: reduce has the name {name!r}.", example)
+        _demand(
+            name != "key",
+            f'Job {job.name}: reduce has the name "key".',
+            "Choose another: it is the field of the group's key.",
+        )
+        _no_class(job, f"reduce[{name!r}]", aggregate)
+        _demand(
+            isinstance(aggregate, Aggregate) and not isinstance(aggregate, Together),
+            f"Job {job.name}: reduce[{name!r}] is a {type(aggregate).__name__}, not an aggregate.",
+            example,
+        )
+
+
+def _no_class(job: Any, role: str, given: Any) -> None:
+    if isinstance(given, type) and issubclass(given, Aggregate):
+        raise JobError(
+            f"Job {job.name}: {role} is the class {given.__name__}.", hint=f"Write {given.__name__}()."
+        )
 
 
 def _validate_sinks(job: Any) -> None:

@@ -6,7 +6,7 @@ import gc
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from mapreduce.aggregates import Aggregate
+from mapreduce.aggregates import Aggregate, Together, as_aggregate
 from mapreduce.context import Context
 from mapreduce.errors import MapReduceError, RecordError, UserFunctionError
 from mapreduce.failures import located, user_error
@@ -43,19 +43,22 @@ def run_reduce(
         report(size, 0, rows)
     if not parts:
         return Work()
-    if isinstance(job.reduce, Aggregate) and job.reduce.combines:
-        groups, user = _write_states(job.reduce, parts, writer), 0.0
+    aggregate = as_aggregate(job.reduce)
+    if aggregate and aggregate.combines:
+        groups, user = _write_states(aggregate, parts, writer), 0.0
     else:
-        reduce: Reduce = (
-            _aggregating(job.reduce) if isinstance(job.reduce, Aggregate) else _Reduction(job, context)
-        )
+        reduce: Reduce = _aggregating(aggregate) if aggregate else _Reduction(job, context)
         groups, user = _write_groups(reduce, function_name(job.reduce), concat(parts), writer)
     return Work(records=writer.records, pairs=rows, groups=groups, bytes_in=size, user_seconds=user)
 
 
 def _write_states(aggregate: Aggregate, parts: list[Pairs], writer: RecordWriter) -> int:
     merged, results = finish_states(aggregate, parts)
-    writer.write_pairs(python_keys(merged.frame, merged.keys), results)
+    keys = python_keys(merged.frame, merged.keys)
+    if isinstance(aggregate, Together):
+        writer.write(map(aggregate.record, keys, results))
+    else:
+        writer.write_pairs(keys, results)
     return len(results)
 
 
@@ -76,7 +79,7 @@ def _write_groups(reduce: Reduce, name: str, pairs: Pairs, writer: RecordWriter)
 
 
 def _aggregating(aggregate: Aggregate) -> Reduce:
-    return lambda batch: ((key, aggregate.apply(values)) for key, values in batch)
+    return lambda batch: (aggregate.record(key, aggregate.apply(values)) for key, values in batch)
 
 
 class _Reduction:

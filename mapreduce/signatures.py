@@ -7,7 +7,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from mapreduce.aggregates import Aggregate
 from mapreduce.context import Context
 from mapreduce.errors import JobError
 from mapreduce.job import Job, function_name, takes_context
@@ -16,7 +15,7 @@ from mapreduce.job import Job, function_name, takes_context
 def check_signatures(job: Job) -> None:
     """Raise JobError for a function with other parameters than it will get."""
     _check("map", job.map, ["record"])
-    if job.reduce is not None and not isinstance(job.reduce, Aggregate):
+    if callable(job.reduce):  # and no aggregate, nor a dict of them
         _check("reduce", job.reduce, ["key", "values"])
     if job.combine is not None:
         _check("combine", job.combine, ["key", "values"])
