@@ -21,6 +21,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, chain, pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mapreduce.aggregates.choice import Choice, choose, shown
@@ -197,6 +198,14 @@ def unpacked(objects: Iterable[Any], code: str) -> list[Any]:
     if code != "*":
         return list(objects)
     return [data if data is None else load_value(data) for data in objects]
+
+
+def python_lists(series: pl.Series, code: str) -> list[list[Any]]:
+    """A column of lists as Python objects, without the nulls in them."""
+    series = series.list.drop_nulls()
+    stops = accumulate(series.list.len().to_list())
+    flat = unpacked(series.explode(empty_as_null=False).to_list(), code)
+    return [flat[start:stop] for start, stop in pairwise(chain([0], stops))]
 
 
 def without_none(column: str, code: str) -> pl.Expr:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import struct
 from abc import abstractmethod
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from fractions import Fraction
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
 from mapreduce.aggregates.base import Aggregate, Grouping
@@ -92,7 +92,7 @@ class _Bucketed(Aggregate):
     def results(self, frame: pl.DataFrame, group: Grouping, layout: str) -> tuple[pl.DataFrame, list[Any]]:
         import polars as pl
 
-        merged = group.by(self.merge_rows(frame, group, layout), pl.col("s0", "s1"))
+        merged = group.by(self.merge_rows(frame, group, layout), pl.col("s0", "s1").sort_by("s0"))
         return merged, list(map(self.result, self.to_states(merged, layout)))
 
     def to_states(self, frame: pl.DataFrame, layout: str) -> list[Any]:
@@ -180,6 +180,8 @@ class Quantiles(_Bucketed):
 
     def __init__(self, qs: Sequence[float], *, of: Choice = None) -> None:
         self.qs = _valid_qs(qs)
+        # q counts as it is written: 0.1 is a tenth, not the float next to it
+        self._ratios = [Fraction(repr(q)).as_integer_ratio() for q in self.qs]
         self.of = valid("Quantiles", "of", of)
 
     def bucket(self, value: Any) -> int:
@@ -203,20 +205,12 @@ class Quantiles(_Bucketed):
         return pl.when(number.is_nan()).then(_NAN).when(number == 0).then(_ZERO).otherwise(signed)
 
     def summary(self, counts: dict[int, int]) -> list[float | None]:
-        number = sum(counts.values())
-        if not number:
+        if not counts:
             return [None] * len(self.qs)
-        reached, upto = 0, []
-        for bucket in sorted(counts):
-            reached += counts[bucket]
-            upto.append((reached, bucket))
-        return [_middle(_bucket_at(upto, q, number)) for q in self.qs]
-
-
-def _bucket_at(upto: list[tuple[int, int]], q: float, number: int) -> int:
-    """q counts as it is written: 0.1 is a tenth, not the float next to it."""
-    rank = max(1, math.ceil(Fraction(repr(q)) * number))
-    return upto[bisect_right(upto, rank - 1, key=lambda item: item[0])][1]
+        buckets = sorted(counts)
+        upto = list(accumulate(map(counts.__getitem__, buckets)))
+        ranks = [max(1, -(-upto[-1] * part // whole)) for part, whole in self._ratios]
+        return [_middle(buckets[bisect_left(upto, rank)]) for rank in ranks]
 
 
 def _middle(bucket: int) -> float:

@@ -148,16 +148,19 @@ def bucketed(frame: pl.DataFrame, width: int = 32) -> pl.DataFrame:
 
 def bucket_state(bucket: int, part: int, width: int = 32) -> list[Any]:
     """The state of one bucket."""
-    if bucket == INT_BUCKET:
-        return [part, None, 0, 0, 0]
-    if bucket >= PLUS:
-        return [0, 0, *(part if bucket == kind else 0 for kind in (PLUS, MINUS, NAN))]
-    return [0, part << width * bucket >> 1, 0, 0, 0]
+    return add_buckets([bucket], [part], width)
 
 
 def add_buckets(buckets: list[int], parts: list[int], width: int = 32) -> list[Any]:
     """The state of several buckets."""
-    state = no_numbers()
+    ints, floats, wilds = 0, None, [0, 0, 0]
     for bucket, part in zip(buckets, parts, strict=True):
-        state = merge_numbers(state, bucket_state(bucket, part, width))
-    return state
+        if bucket == INT_BUCKET:
+            ints += part
+            continue
+        floats = floats or 0
+        if bucket >= PLUS:
+            wilds[bucket - PLUS] += part
+        else:
+            floats += part << width * bucket >> 1
+    return [ints, floats, *wilds]

@@ -70,11 +70,12 @@ class _Extreme(Aggregate):
             return values.nan_max() if code == "f" else values.max()
         return values.min()
 
-    def _chosen(self, prefix: str, layout: str) -> list[pl.Expr]:
+    def _chosen(self, frame: pl.DataFrame, prefix: str, layout: str) -> list[pl.Expr]:
         import polars as pl
 
         if not self.wide:
-            return [self.best(f"{prefix}0", layout).alias("s0")]
+            code = "" if layout == "f" and _all_differ(frame[f"{prefix}0"]) else layout
+            return [self.best(f"{prefix}0", code).alias("s0")]
         values = pl.col(f"{prefix}0")
         best = values == self._extreme(values, layout[1])
         return [pl.col(f"{prefix}{index}").filter(best).first().alias(f"s{index}") for index in range(2)]
@@ -82,10 +83,10 @@ class _Extreme(Aggregate):
     def partial(self, frame: pl.DataFrame, group: Grouping, layout: str) -> tuple[str, pl.DataFrame] | None:
         if (layout[1:2] if self.wide else layout) not in ORDERED:
             return None
-        return layout, group.by(frame, *self._chosen("v", layout))
+        return layout, group.by(frame, *self._chosen(frame, "v", layout))
 
     def merge_rows(self, frame: pl.DataFrame, group: Grouping, layout: str) -> pl.DataFrame:
-        return group.by(frame, *self._chosen("s", layout))
+        return group.by(frame, *self._chosen(frame, "s", layout))
 
     def results(self, frame: pl.DataFrame, group: Grouping, layout: str) -> tuple[pl.DataFrame, list[Any]]:
         merged = self.merge_rows(frame, group, layout)
@@ -99,6 +100,13 @@ class _Extreme(Aggregate):
             return [[] if value is None else [value] for value in compared]
         rows = zip(compared, unpacked(frame["s1"].to_list(), layout[2]), strict=True)
         return [[] if row[0] is None else [row] for row in rows]
+
+
+def _all_differ(series: pl.Series) -> bool:
+    """Whether equal floats of a column are the same bits, so that it does not matter which is first."""
+    import polars as pl
+
+    return not ((series.reinterpret(dtype=pl.UInt64) == 2**63) | series.is_nan()).any()
 
 
 class Min(_Extreme):

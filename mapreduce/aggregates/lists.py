@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mapreduce.aggregates.base import ORDERED, Aggregate, Grouping, unpacked, without_none
+from mapreduce.aggregates.base import ORDERED, Aggregate, Grouping, python_lists, unpacked, without_none
 from mapreduce.aggregates.choice import Choice, valid
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ class Collect(Aggregate):
     def results(self, frame: pl.DataFrame, group: Grouping, layout: str) -> tuple[pl.DataFrame, list[Any]]:
         import polars as pl
 
-        merged = group.by(frame, pl.col("s0").drop_nulls())
-        return merged, [unpacked(items, layout) for items in merged["s0"].to_list()]
+        merged = group.by(frame, pl.col("s0"))
+        return merged, python_lists(merged["s0"], layout)
 
     def to_states(self, frame: pl.DataFrame, layout: str) -> list[Any]:
         return [[] if value is None else [value] for value in unpacked(frame["s0"].to_list(), layout)]

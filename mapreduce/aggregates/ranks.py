@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from mapreduce.aggregates.base import ORDERED, Aggregate, Grouping, unpacked
+from mapreduce.aggregates.base import ORDERED, Aggregate, Grouping, python_lists, unpacked
 from mapreduce.aggregates.choice import Choice, valid
 from mapreduce.aggregates.comparing import check_column, check_kinds, order_of
 from mapreduce.errors import JobError
@@ -94,7 +94,7 @@ class _Ranked(Aggregate):
     def results(self, frame: pl.DataFrame, group: Grouping, layout: str) -> tuple[pl.DataFrame, list[Any]]:
         merged = self._ranked(frame, group, "s")
         if not self.wide:
-            return merged, merged["s0"].list.drop_nulls().to_list()
+            return merged, python_lists(merged["s0"], layout)
         lists = zip(merged["s0"].to_list(), merged["s1"].to_list(), strict=True)
         present = [
             [item for rank, item in zip(ranks, items, strict=True) if rank is not None]

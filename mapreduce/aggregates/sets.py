@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from mapreduce.aggregates.base import ORDERED, Aggregate, Grouping
+from mapreduce.aggregates.base import ORDERED, Aggregate, Grouping, python_lists
 from mapreduce.aggregates.choice import Choice, valid
 from mapreduce.aggregates.comparing import check_column, check_kinds, order_of
 
@@ -88,4 +88,4 @@ class CollectSet(_Distinct):
 
     def results(self, frame: pl.DataFrame, group: Grouping, layout: str) -> tuple[pl.DataFrame, list[Any]]:
         merged = self._distinct(frame, group, "s0")
-        return merged, merged["s0"].list.drop_nulls().list.sort().to_list()
+        return merged, python_lists(merged["s0"].list.sort(), layout)

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import xxhash
 
-from mapreduce.aggregates.base import Aggregate
+from mapreduce.aggregates.base import ORDERED, Aggregate, Grouping, python_lists
 from mapreduce.aggregates.choice import Choice, valid
 from mapreduce.aggregates.comparing import check_column, check_kinds, order_of
+from mapreduce.codec import dump_values
 from mapreduce.errors import JobError
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _PENDING = 2**12
 """Hashes that a state holds before it becomes a sketch."""
+_LISTED = 8
+"""Below so many different hashes a sketch lists them, and estimates their number."""
 
 
 class ApproxDistinct(Aggregate):
@@ -56,9 +62,12 @@ class ApproxDistinct(Aggregate):
 
     def add(self, state: list[Any], value: Any) -> list[Any]:
         if value is not None:
-            identity = xxhash.xxh3_64_intdigest(order_of(self.name, value))
-            state[1].append(identity - 2**63)  # datasketches takes signed integers
+            state[1].append(self._identity(value))
         return self._settled(state)
+
+    def _identity(self, value: Any) -> int:
+        """Equal for values that are one; signed, as datasketches takes integers."""
+        return xxhash.xxh3_64_intdigest(order_of(self.name, value)) - 2**63
 
     def merge(self, state: list[Any], other: list[Any]) -> list[Any]:
         sketch, pending = state
@@ -69,13 +78,27 @@ class ApproxDistinct(Aggregate):
         return self._settled([sketch or other[0], pending + other[1]])
 
     def result(self, state: list[Any]) -> int:
-        if state[0] is None and not state[1]:
-            return 0
+        if state[0] is None and len(different := set(state[1])) < _LISTED:
+            return len(different)
         sketch = self._loaded(self._filled(state))
         union = self._union(sketch.serialize_compact())
         union.update(sketch)
         estimate: float = union.get_estimate()
         return round(estimate)
+
+    def partial(self, frame: pl.DataFrame, group: Grouping, layout: str) -> tuple[str, pl.DataFrame] | None:
+        """Python states, made of the different values of a group; each is hashed once."""
+        import polars as pl
+
+        if layout not in ORDERED:
+            return None
+        made = group.by(frame, pl.col("v0").unique(maintain_order=True).alias("s0"))
+        known: dict[Any, int] = {}
+        states = []
+        for values in python_lists(made["s0"], layout):
+            known |= {value: self._identity(value) for value in values if value not in known}
+            states.append(self._settled([None, [known[value] for value in values]]))
+        return "P", made.with_columns(s0=pl.Series(dump_values(states), dtype=pl.Binary))
 
     def _settled(self, state: list[Any]) -> list[Any]:
         return state if len(state[1]) < _PENDING else [self._filled(state), []]

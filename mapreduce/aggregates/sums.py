@@ -17,6 +17,7 @@ from mapreduce.aggregates.exact import (
     mean,
     merge_numbers,
     no_numbers,
+    quotient,
     total,
 )
 
@@ -168,7 +169,8 @@ class Mean(Aggregate):
 
         merged = self.merge_rows(frame, group, layout)
         if layout == "I":
-            return merged, [mean(*state) for state in self.to_states(merged, layout)]
+            rows = merged.select("s0", "s1").iter_rows()
+            return merged, [quotient(sums, number) if number else None for sums, number in rows]
         merged = group.by(merged, pl.col("s0", "s1"), pl.col("s2").sum())
         rows = merged.select("s0", "s1", "s2").iter_rows()
         return merged, [mean(add_buckets(buckets, parts), number) for buckets, parts, number in rows]
