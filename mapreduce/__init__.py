@@ -12,7 +12,7 @@
 
 The way of the data through the package:
 
-    job         say it: Job, blocks              aggregates   Sum, Count, Min, Max, Collect
+    job         say it: Job, blocks              aggregates   Sum, Count, TopK, Quantiles, …
     plan        job + input → splits, shards     datasets     how a format is cut, read and written
     mapper      one map attempt                  shuffle      pairs as columns, segments, groups
     reducer     one reduce attempt               manifest     what a run did; makes it visible
@@ -33,7 +33,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mapreduce.aggregates import Collect, Count, Max, Min, Sum
+    from mapreduce.aggregates import (
+        ApproxDistinct,
+        BottomK,
+        Collect,
+        CollectSet,
+        Count,
+        CountDistinct,
+        First,
+        Histogram,
+        Last,
+        Max,
+        Mean,
+        Min,
+        Quantiles,
+        Stats,
+        Sum,
+        TopK,
+    )
     from mapreduce.context import Context
     from mapreduce.datasets import Csv, Files, JsonLines, Parquet, Records, Text
     from mapreduce.engine import run
@@ -50,7 +67,24 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOMES = {
-    "aggregates": ("Collect", "Count", "Max", "Min", "Sum"),
+    "aggregates": (
+        "ApproxDistinct",
+        "BottomK",
+        "Collect",
+        "CollectSet",
+        "Count",
+        "CountDistinct",
+        "First",
+        "Histogram",
+        "Last",
+        "Max",
+        "Mean",
+        "Min",
+        "Quantiles",
+        "Stats",
+        "Sum",
+        "TopK",
+    ),
     "context": ("Context",),
     "datasets": ("Csv", "Files", "JsonLines", "Parquet", "Records", "Text"),
     "engine": ("run",),
@@ -69,7 +103,8 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [  # noqa: RUF022 - in the order in which one meets them
     "Job", "Input", "Identity", "TotalOrder", "blocks", "frames", "Context", "params",
     "Text", "JsonLines", "Csv", "Parquet", "Files", "Records",
-    "Sum", "Count", "Min", "Max", "Collect",
+    "Count", "Sum", "Mean", "Stats", "Min", "Max", "First", "Last", "TopK", "BottomK",
+    "CountDistinct", "ApproxDistinct", "Collect", "CollectSet", "Histogram", "Quantiles",
     "run", "JobResult", "Status",
     "Log", "ReportFile",
     "MapReduceError",

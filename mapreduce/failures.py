@@ -19,6 +19,10 @@ def user_error(error: BaseException, where: str) -> UserFunctionError:
         reason, hint = error.message, error.hint
     else:
         reason, hint = _reason(error), "Mend the function, or let it skip such input."
+    if isinstance(error, UserFunctionError) and error.details:  # it was told once, with its frames
+        return UserFunctionError(
+            f"{where}: {reason}", hint=hint, details=error.details, trace=error.trace, place=error.place
+        )
     frames = _user_frames(error.__traceback__)
     return UserFunctionError(
         f"{where}: {reason}",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-from mapreduce.aggregates import Aggregate
+from mapreduce.aggregates import Aggregate, Together, as_aggregate
 from mapreduce.errors import JobError
 from mapreduce.functions import Identity, takes_blocks, takes_frames
 from mapreduce.ordering import TotalOrder
@@ -45,9 +45,10 @@ class Job:
     map: Callable[..., Any] | None = None
     """(record) → an iterable of 2-tuples, or None for nothing; under `@blocks` (list of records), under
     `@frames` (DataFrame) → DataFrame; `Identity()`; None with a list of `Input`."""
-    reduce: Callable[..., Any] | Aggregate | None = None
+    reduce: Callable[..., Any] | Aggregate | Mapping[str, Aggregate] | None = None
     """(key, values) → an iterable of records, or None; under `@frames` (DataFrame) → DataFrame; an
-    aggregate; or None: no shuffle, and the map gives records."""
+    aggregate, or a dict of them: its records are {"key": …, name: result, …}; or None: no shuffle, and
+    the map gives records."""
     output: Output | str | os.PathLike[str] | None = None
     """A dataset, or a directory for `JsonLines`; None keeps the result with the run."""
     combine: Callable[..., Any] | None = None
@@ -76,7 +77,7 @@ class Job:
         name: str,
         source: Source | str | os.PathLike[str] | Sequence[Any],
         map: Callable[..., Any] | None = None,
-        reduce: Callable[..., Any] | Aggregate | None = None,
+        reduce: Callable[..., Any] | Aggregate | Mapping[str, Aggregate] | None = None,
         output: Output | str | os.PathLike[str] | None = None,
         *,
         combine: Callable[..., Any] | None = None,
@@ -105,7 +106,8 @@ class Job:
     @property
     def combines(self) -> bool:
         """The map side holds an aggregate's states instead of values."""
-        return isinstance(self.reduce, Aggregate) and self.reduce.combines and self.order_values is None
+        aggregate = as_aggregate(self.reduce)
+        return aggregate is not None and aggregate.combines and self.order_values is None
 
     def __setstate__(self, state: list[Any]) -> None:
         for item, value in zip(fields(self), state, strict=True):
@@ -221,20 +223,19 @@ def _validate_input(name: str, given: Input) -> None:
 
 
 def _validate_reduce(job: Any) -> None:
-    if isinstance(job.reduce, type) and issubclass(job.reduce, Aggregate):
-        raise JobError(
-            f"Job {job.name}: reduce is the class {job.reduce.__name__}.",
-            hint=f"Write {job.reduce.__name__}().",
+    if isinstance(job.reduce, Mapping):
+        _validate_aggregates(job)
+    else:
+        _no_class(job, "reduce", job.reduce)
+        _demand(
+            job.reduce is None or isinstance(job.reduce, Aggregate) or callable(job.reduce),
+            f"Job {job.name}: reduce is a {type(job.reduce).__name__}.",
+            "Give a function (key, values) -> records, an aggregate such as Sum(), a dict of them, or None.",
         )
-    _demand(
-        job.reduce is None or isinstance(job.reduce, Aggregate) or callable(job.reduce),
-        f"Job {job.name}: reduce is a {type(job.reduce).__name__}.",
-        "Give a function (key, values) -> records, an aggregate such as Sum(), or None.",
-    )
     if job.combine is not None:
         _demand(callable(job.combine), f"Job {job.name}: combine is not a function.")
         _demand(
-            job.reduce is not None and not isinstance(job.reduce, Aggregate),
+            job.reduce is not None and not isinstance(job.reduce, (Aggregate, Mapping)),
             f"Job {job.name}: combine goes with a reduce function.",
             "Aggregates bring their own; without a reduce there is nothing to combine.",
         )
@@ -299,6 +300,31 @@ def _validate_key_names(job: Any) -> None:
         f"Job {job.name}: Text has no fields for key_names.",
         "Write JsonLines, Csv or Parquet.",
     )
+
+
+def _validate_aggregates(job: Any) -> None:
+    example = 'Write reduce={"hits": Count(), "bytes": Sum(of=1)}.'
+    _demand(len(job.reduce) > 0, f"Job {job.name}: reduce is an empty dict.", example)
+    for name, aggregate in job.reduce.items():
+        _demand(isinstance(name, str), f"Job {job.name}: reduce has the name {name!r}.", example)
+        _demand(
+            name != "key",
+            f'Job {job.name}: reduce has the name "key".',
+            "Choose another: it is the field of the group's key.",
+        )
+        _no_class(job, f"reduce[{name!r}]", aggregate)
+        _demand(
+            isinstance(aggregate, Aggregate) and not isinstance(aggregate, Together),
+            f"Job {job.name}: reduce[{name!r}] is a {type(aggregate).__name__}, not an aggregate.",
+            example,
+        )
+
+
+def _no_class(job: Any, role: str, given: Any) -> None:
+    if isinstance(given, type) and issubclass(given, Aggregate):
+        raise JobError(
+            f"Job {job.name}: {role} is the class {given.__name__}.", hint=f"Write {given.__name__}()."
+        )
 
 
 def _validate_sinks(job: Any) -> None:

@@ -11,7 +11,7 @@ from itertools import chain, islice, repeat
 from operator import countOf
 from typing import Any
 
-from mapreduce.codec import MutableValues, dump_value
+from mapreduce.codec import MutableValues
 from mapreduce.context import Context
 from mapreduce.errors import MapReduceError, PairError, UserFunctionError
 from mapreduce.failures import located, user_error
@@ -341,7 +341,7 @@ class _PairTarget:
         for pair in timed:
             (key,), (value,) = _unzipped([pair])
             keys.append(key)
-            packed.append(dump_value(value))
+            packed.append(self._buffer.pack(value))
         self._buffer.add_packed(keys, packed)
         return timed.seconds, len(keys)
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast
 
-from mapreduce.aggregates import Aggregate
+from mapreduce.aggregates import Aggregate, Together, as_aggregate
 from mapreduce.context import Context
 from mapreduce.errors import KeyTypeError, MapReduceError, RecordError, UserFunctionError
 from mapreduce.failures import located, safe_repr, user_error
@@ -57,22 +57,25 @@ def run_reduce(
 
 def _write(job: Job, parts: list[Pairs], writer: RecordWriter, context: Context) -> tuple[int, float]:
     """The number of groups, and seconds in the reduce function."""
-    if job.combines and isinstance(job.reduce, Aggregate):
-        return _write_states(job.reduce, parts, writer), 0.0
+    aggregate = as_aggregate(job.reduce)
+    if aggregate and job.combines:
+        return _write_states(aggregate, parts, writer), 0.0
     pairs = concat(parts)
     if job.order_values is not None:
         pairs = ordered(pairs, _sort_key(job.order_values))
     if takes_frames(job.reduce):
         return _write_frames(job, pairs, writer, context)
-    reduce: Reduce = (
-        _aggregating(job.reduce) if isinstance(job.reduce, Aggregate) else _Reduction(job, context)
-    )
+    reduce: Reduce = _aggregating(aggregate) if aggregate else _Reduction(job, context)
     return _write_groups(reduce, function_name(job.reduce), pairs, writer)
 
 
 def _write_states(aggregate: Aggregate, parts: list[Pairs], writer: RecordWriter) -> int:
     merged, results = finish_states(aggregate, parts)
-    writer.write_pairs(python_keys(merged.frame, merged.keys), results)
+    keys = python_keys(merged.frame, merged.keys)
+    if isinstance(aggregate, Together):
+        writer.write(map(aggregate.record, keys, results))
+    else:
+        writer.write_pairs(keys, results)
     return len(results)
 
 
@@ -115,7 +118,7 @@ def _write_frames(job: Job, pairs: Pairs, writer: RecordWriter, context: Context
 
 
 def _aggregating(aggregate: Aggregate) -> Reduce:
-    return lambda batch: ((key, aggregate.apply(values)) for key, values in batch)
+    return lambda batch: (aggregate.record(key, aggregate.apply(values)) for key, values in batch)
 
 
 def _sort_key(function: Callable[[Any], Any]) -> Callable[[Any], bytes]:

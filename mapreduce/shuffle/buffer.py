@@ -12,17 +12,18 @@ from collections import _count_elements  # type: ignore[attr-defined]
 from collections.abc import Callable, Iterator
 from itertools import islice
 from operator import countOf
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import polars as pl
 
-from mapreduce.aggregates import Aggregate
-from mapreduce.codec import PLAIN, MutableValues, dump_value, dump_values
+from mapreduce.aggregates import Aggregate, as_aggregate
+from mapreduce.codec import PLAIN, MutableValues, dump_value, load_value
 from mapreduce.job import Job
 from mapreduce.keys import normal_key
 from mapreduce.shuffle.columns import (
     Pairs,
     concat,
+    input_columns,
     key_columns,
     packed_series,
     python_keys,
@@ -30,7 +31,7 @@ from mapreduce.shuffle.columns import (
     value_columns,
 )
 from mapreduce.shuffle.groups import grouped
-from mapreduce.shuffle.states import join_states, make_states
+from mapreduce.shuffle.states import join_states, make_states, make_tally
 
 FLUSH_ROWS = 2**18
 """Rows that are grouped at once on the map side."""
@@ -41,8 +42,9 @@ TALLY_KEYS = 2**20
 class Buffer(Protocol):
     """Takes the pairs of one map attempt."""
 
-    keeps_values: ClassVar[bool]
-    """Values stay as they are beyond `add`, so one that changes later must be packed first."""
+    @property
+    def keeps_values(self) -> bool:
+        """Values stay as they are beyond `add`, so one that changes later must be packed first."""
 
     def add(self, keys: list[Any], values: list[Any]) -> None:
         """Take pairs. Raises ValueTypeError for values that the aggregate does not take."""
@@ -61,8 +63,11 @@ class Buffer(Protocol):
     def streamed(self) -> int:
         """After `finish`: how many pairs `count_stream` took."""
 
+    def pack(self, value: Any) -> bytes:
+        """What the buffer needs of a value, as it is now. Raises as `add`."""
+
     def add_packed(self, keys: list[Any], packed: list[bytes]) -> None:
-        """Take pairs whose values were packed by the codec when they were given."""
+        """Take pairs whose values `pack` packed when they were given."""
 
     def add_frame(self, pairs: Pairs) -> None:
         """Take pairs that are columns already. Raises ValueTypeError as `add` does."""
@@ -83,13 +88,16 @@ class Buffer(Protocol):
 class PlainBuffer:
     """Keeps every pair."""
 
-    keeps_values: ClassVar[bool] = True
     streamed = 0
 
     def __init__(self) -> None:
         self._keys: list[Any] = []
         self._values: list[Any] = []
         self._parts: list[Pairs] = []
+
+    @property
+    def keeps_values(self) -> bool:
+        return True
 
     def add(self, keys: list[Any], values: list[Any]) -> None:
         self._keys += keys
@@ -100,6 +108,9 @@ class PlainBuffer:
 
     def count_stream(self, keys: Iterator[Any], value: Any) -> bool:
         return False
+
+    def pack(self, value: Any) -> bytes:
+        return dump_value(value)
 
     def add_packed(self, keys: list[Any], packed: list[bytes]) -> None:
         PlainBuffer.settle(self)
@@ -164,7 +175,7 @@ class CombineBuffer(PlainBuffer):
 
 
 class StateBuffer(PlainBuffer):
-    """Holds the aggregate's states instead of the values.
+    """Holds the aggregate's states instead of the values, and until then what it takes of them.
 
     Pairs of one repeated value whose keys are plain str, int or bytes are counted in a dict, at
     C speed and without making columns: the pattern of most counting jobs. That keeps neither
@@ -172,40 +183,53 @@ class StateBuffer(PlainBuffer):
     another type end the counting first.
     """
 
-    keeps_values: ClassVar[bool] = False
-
     def __init__(self, aggregate: Aggregate) -> None:
         super().__init__()
         self._aggregate = aggregate
+        self._columns: list[list[Any]] = []
         self._rows = 0
         self._states: list[Pairs] = []
         self._tally: dict[Any, int] = {}
         self._tallied: tuple[type, Any] | None = None
         self.streamed = 0
 
+    @property
+    def keeps_values(self) -> bool:
+        return self._aggregate.keeps_values
+
     def add(self, keys: list[Any], values: list[Any]) -> None:
         if self._aggregate.counts_pairs:
-            self.add_repeated(keys, None)
-        elif values.count(values[0]) == len(values) == countOf(map(type, values), int):
-            self.add_repeated(keys, values[0])
+            self._add_one(keys, None)
+            return
+        columns = self._aggregate.take(values)
+        column = columns[0]
+        one = column.count(column[0]) == len(column) == countOf(map(type, column), int)
+        if one and not self._aggregate.wide:
+            self._add_one(keys, column[0])
         else:
-            self._aggregate.check(set(map(type, values)))
-            self._add_columns(keys, values)
+            self._add_columns(keys, columns)
 
     def add_repeated(self, keys: list[Any], value: Any) -> None:
+        self._add_one(keys, self._taken(value))
+
+    def _taken(self, value: Any) -> Any:
+        """What the aggregate takes of one value."""
         if self._aggregate.counts_pairs:
-            value = None
-        self._aggregate.check({type(value)})
+            return None
+        columns = self._aggregate.take([value])
+        return tuple(column[0] for column in columns) if self._aggregate.wide else columns[0][0]
+
+    def _add_one(self, keys: list[Any], taken: Any) -> None:
         kind = type(keys[0])
         countable = kind is str or (kind in (int, bytes) and countOf(map(type, keys), kind) == len(keys))
-        if not countable or not self._aggregate.can_tally(value):
-            self._add_columns(keys, [value] * len(keys))
-            return
-        if self._tallied != (kind, value):
-            self._end_tally()
-            self._tallied = (kind, value)
-        if not self._count(keys, kind):
-            self._add_columns(keys, [value] * len(keys))
+        if countable and self._aggregate.can_tally(taken):
+            if self._tallied != (kind, taken):
+                self._end_tally()
+                self._tallied = (kind, taken)
+            if self._count(keys, kind):
+                return
+        row = taken if self._aggregate.wide and not self._aggregate.counts_pairs else (taken,)
+        self._add_columns(keys, [[item] * len(keys) for item in row])
 
     def _count(self, keys: list[Any], kind: type) -> bool:
         """Count keys of one type. Of str only the keys that are new to the tally are looked at, for
@@ -228,9 +252,8 @@ class StateBuffer(PlainBuffer):
         return True
 
     def count_stream(self, keys: Iterator[Any], value: Any) -> bool:
-        if self._aggregate.counts_pairs:
-            value = None
-        if self._tallied != (str, value) or not self._aggregate.can_tally(value):
+        taken = self._taken(value)
+        if self._tallied != (str, taken) or not self._aggregate.can_tally(taken):
             return False
         before = len(self._tally)
         try:
@@ -245,8 +268,32 @@ class StateBuffer(PlainBuffer):
         return True
 
     def add_frame(self, pairs: Pairs) -> None:
-        keys = python_keys(pairs.frame, pairs.keys)
-        self.add(keys, python_values(pairs.frame, pairs.values))
+        column = self._column_of(pairs)
+        if column is None:
+            keys = python_keys(pairs.frame, pairs.keys)
+            self.add(keys, python_values(pairs.frame, pairs.values))
+            return
+        self._end_tally()
+        self._make_columns()
+        code, series = column
+        self._aggregate.examine(series.drop_nulls().head(1).to_list())
+        keys_alone = pairs.frame.drop(pairs.value_columns)
+        self._parts.append(Pairs(keys_alone.with_columns(series.alias("v0")), pairs.keys, code))
+        self._rows += len(pairs)
+
+    def _column_of(self, pairs: Pairs) -> tuple[str, pl.Series] | None:
+        """The native column that the aggregate takes of a frame's values, and its layout."""
+        aggregate, layout = self._aggregate, pairs.values
+        if aggregate.counts_pairs:
+            return "n", pl.Series("v0", [None] * len(pairs), dtype=pl.Null)
+        if aggregate.wide or type(aggregate).take is not Aggregate.take:
+            return None
+        if aggregate.of is None and len(layout) == 1 and layout != "*":
+            return layout, pairs.frame["v0"]
+        of = aggregate.of
+        if type(of) is int and layout.startswith("(") and 0 <= of < len(layout) - 2:
+            return layout[1:-1][of], pairs.frame[f"v{of}"]
+        return None
 
     def _uncount(self, keys: list[Any]) -> None:
         for key in keys:
@@ -254,9 +301,24 @@ class StateBuffer(PlainBuffer):
             if not self._tally[key]:
                 del self._tally[key]
 
-    def _add_columns(self, keys: list[Any], values: list[Any]) -> None:
+    def pack(self, value: Any) -> bytes:
+        return dump_value(self._taken(value))
+
+    def add_packed(self, keys: list[Any], packed: list[bytes]) -> None:
+        self._make_columns()
+        if keys:
+            taken = list(map(load_value, packed))
+            wide = self._aggregate.wide and not self._aggregate.counts_pairs
+            columns = list(map(list, zip(*taken, strict=True))) if wide else [taken]
+            self._parts.append(self._as_pairs(keys, columns, frozen=False))
+
+    def _add_columns(self, keys: list[Any], columns: list[list[Any]]) -> None:
         self._end_tally()
-        super().add(keys, values)
+        self._keys += keys
+        if not self._columns:
+            self._columns = [[] for _ in columns]
+        for column, more in zip(self._columns, columns, strict=True):
+            column += more
 
     def settle(self) -> None:
         self._rows += len(self._keys)
@@ -265,14 +327,14 @@ class StateBuffer(PlainBuffer):
             self._group()
 
     def _make_columns(self) -> None:
-        try:
-            super().settle()
-        except MutableValues:  # inside of tuples: aggregates that can't take them say so here
-            for value in self._values:
-                self._aggregate.add(self._aggregate.empty(), value)
-            keys, values = self._keys, self._values
-            self._keys, self._values = [], []
-            self.add_packed(keys, dump_values(values))
+        if self._keys:
+            self._parts.append(self._as_pairs(self._keys, self._columns, frozen=True))
+            self._keys, self._columns = [], []
+
+    def _as_pairs(self, keys: list[Any], columns: list[list[Any]], *, frozen: bool) -> Pairs:
+        key_layout, key_series = key_columns(keys)
+        layout, series = input_columns(columns, wide=self._aggregate.wide, frozen=frozen)
+        return Pairs(pl.DataFrame([*key_series, *series]), key_layout, layout)
 
     def finish(self) -> Pairs | None:
         self._end_tally()
@@ -287,8 +349,8 @@ class StateBuffer(PlainBuffer):
         self._group()
         self.streamed += sum(self._tally.values())
         keys, key_series = key_columns(list(self._tally))
-        layout, states = self._aggregate.tally(self._tallied[1], list(self._tally.values()))
-        self._states.append(Pairs(pl.DataFrame(key_series + states), keys, layout))
+        counts, frame = list(self._tally.values()), pl.DataFrame(key_series)
+        self._states.append(make_tally(self._aggregate, self._tallied[1], counts, keys, frame))
         self._tally, self._tallied = {}, None
         self._join_states()
 
@@ -309,6 +371,7 @@ class StateBuffer(PlainBuffer):
 
 def make_buffer(job: Job, combine: Callable[[Any, list[Any]], Any] | None) -> Buffer:
     """The buffer for a job's reduce; `combine` is the job's, guarded."""
-    if job.combines and isinstance(job.reduce, Aggregate):
-        return StateBuffer(job.reduce)
+    aggregate = as_aggregate(job.reduce)
+    if job.combines and aggregate:
+        return StateBuffer(aggregate)
     return CombineBuffer(combine) if combine else PlainBuffer()

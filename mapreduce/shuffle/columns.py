@@ -7,7 +7,8 @@ A *layout* says how a column of Python objects is stored:
 
 The small letters may have None among the values. Key columns are k0, k1, …; a key of layout `*`
 is k0, its `order_bytes`, and ko, the packed original. Value columns are v0, v1, …; a value of
-layout `*` is v0, packed. `f` in a key has no -0.0, which equals 0.0 and comes back as it was.
+layout `*` is v0, packed; an element of a tuple may be packed too, as in `(i*)`. `f` in a key has
+no -0.0, which equals 0.0 and comes back as it was.
 
 A column is native only if all its objects are of one exact type: polars would turn [1, True]
 into [1, 1] and [1.5, 2] into [1.5, 2.0].
@@ -83,16 +84,32 @@ def key_columns(keys: Sequence[Any]) -> tuple[str, list[pl.Series]]:
     return "*", [pl.Series("k0", ordered, dtype=pl.Binary), pl.Series("ko", packed, dtype=pl.Binary)]
 
 
-def value_columns(values: Sequence[Any]) -> tuple[str, list[pl.Series]]:
+def value_columns(values: Sequence[Any], *, frozen: bool = True) -> tuple[str, list[pl.Series]]:
     """Values as columns.
 
-    Raises ValueTypeError for a value that would not come back as it is, and MutableValues for
-    values that their function may have changed since it gave them.
+    Raises ValueTypeError for a value that would not come back as it is, and with `frozen`
+    MutableValues for values that their function may have changed since it gave them.
     """
     layout, columns = _native(values, "v", _value_series)
     if layout:
         return layout, columns
-    return "*", [packed_series(dump_values(list(values), frozen=True))]
+    return "*", [packed_series(dump_values(list(values), frozen=frozen))]
+
+
+def input_columns(columns: Sequence[list[Any]], *, wide: bool, frozen: bool) -> tuple[str, list[pl.Series]]:
+    """What an aggregate took of values, as columns: with `wide` those of tuples, else of values.
+
+    Raises ValueTypeError, and with `frozen` MutableValues, as `value_columns` does.
+    """
+    if not wide:
+        return value_columns(columns[0], frozen=frozen)
+    built = [_input_series(f"v{index}", column, frozen) for index, column in enumerate(columns)]
+    return "(" + "".join(code for code, _ in built) + ")", [series for _, series in built]
+
+
+def _input_series(name: str, column: list[Any], frozen: bool) -> tuple[str, pl.Series]:
+    built = _value_series(name, column)
+    return built or ("*", pl.Series(name, dump_values(column, frozen=frozen), dtype=pl.Binary))
 
 
 def packed_series(packed: Sequence[bytes]) -> pl.Series:
@@ -195,6 +212,8 @@ def _objects(frame: pl.DataFrame, layout: str, prefix: str) -> list[Any]:
 
 def _to_list(series: pl.Series, code: str) -> list[Any]:
     objects = series.to_list()
+    if code == "*":
+        return list(map(load_value, objects))
     if code != "u":
         return objects
     return [value and value.replace(tzinfo=UTC) for value in objects]
@@ -206,7 +225,7 @@ def _to_list(series: pl.Series, code: str) -> list[Any]:
 def concat(parts: Sequence[Pairs]) -> Pairs:
     """One after another. Parts whose layouts differ become general."""
     keys = _common({part.keys for part in parts})
-    values = _common({part.values for part in parts})
+    values = common_values({part.values for part in parts})
     frames = [_as_values(_as_keys(part.frame, part.keys, keys), part.values, values) for part in parts]
     columns = frames[0].columns
     return Pairs(pl.concat([frame.select(columns) for frame in frames]), keys, values)
@@ -228,6 +247,15 @@ def _common(layouts: set[str]) -> str:
     return "*"
 
 
+def common_values(layouts: set[str]) -> str:
+    """The layout of values that can hold them all: tuples of one length stay columns."""
+    if len(layouts) > 1 and all(layout.startswith("(") for layout in layouts):
+        elements = [layout[1:-1] for layout in layouts]
+        if len(set(map(len, elements))) == 1:
+            return "(" + "".join(_common(set(codes)) for codes in zip(*elements, strict=True)) + ")"
+    return _common(layouts)
+
+
 def _as_keys(frame: pl.DataFrame, layout: str, wanted: str) -> pl.DataFrame:
     if layout == wanted:
         return frame
@@ -244,6 +272,19 @@ def _as_values(frame: pl.DataFrame, layout: str, wanted: str) -> pl.DataFrame:
         return frame
     if layout == "n" and wanted in DTYPES:
         return frame.with_columns(pl.col("v0").cast(DTYPES[wanted]))
+    if layout.startswith("(") and wanted.startswith("("):
+        return frame.with_columns(
+            _converted(frame[f"v{index}"], *codes)
+            for index, codes in enumerate(zip(layout[1:-1], wanted[1:-1], strict=True))
+        )
     packed = dump_values(python_values(frame, layout))
     rest = frame.drop([name for name in frame.columns if name.startswith("v")])
     return rest.with_columns(pl.Series("v0", packed, dtype=pl.Binary))
+
+
+def _converted(series: pl.Series, code: str, wanted: str) -> pl.Series:
+    if code == wanted:
+        return series
+    if wanted == "*":
+        return pl.Series(series.name, dump_values(_to_list(series, code)), dtype=pl.Binary)
+    return series.cast(DTYPES[wanted])

@@ -17,7 +17,7 @@ import io
 import math
 import struct
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -27,7 +27,24 @@ from typing import Any, cast
 
 import xxhash
 
-from mapreduce.aggregates import Aggregate, Collect, Count, Max, Min, Sum
+from mapreduce.aggregates import (
+    Aggregate,
+    BottomK,
+    Collect,
+    CollectSet,
+    Count,
+    CountDistinct,
+    First,
+    Histogram,
+    Last,
+    Max,
+    Mean,
+    Min,
+    Quantiles,
+    Stats,
+    Sum,
+    TopK,
+)
 from mapreduce.context import Context
 from mapreduce.datasets import Csv, JsonLines, Parquet, Records, Text, as_output, as_source
 from mapreduce.datasets.compression import compressing
@@ -338,6 +355,11 @@ def _reduce_all(job: Job, groups: list[Group], context: Context) -> list[Any]:
     """The records of one shard. `combine` must not change them, so it isn't called."""
     if isinstance(job.reduce, Aggregate):
         return [(key, _aggregated(job.reduce, values)) for key, values in groups]
+    if isinstance(job.reduce, Mapping):
+        return [
+            {"key": key, **{name: _aggregated(member, values) for name, member in job.reduce.items()}}
+            for key, values in groups
+        ]
     call = _with_context(cast("Callable[..., Any]", job.reduce), context)
     with _set_up(job.reduce, context):
         if takes_frames(job.reduce):
@@ -358,39 +380,172 @@ def _group_frame(job: Job, groups: list[Group]) -> Any:
     return pl.DataFrame([keys, pl.Series("values", [list(map(tied, values)) for _, values in groups])])
 
 
-def _aggregated(aggregate: Aggregate, values: list[Any]) -> Any:
-    """What an aggregate means. One of the user's own means what its Python form says."""
+# ---------------------------------------------------------------- aggregates
+
+
+def _aggregated(aggregate: Any, values: list[Any]) -> Any:
+    """What an aggregate means. One of the user's own means what its Python form says, and the number
+    that ApproxDistinct gives is its own.
+    """
     meaning = _MEANINGS.get(type(aggregate))
-    return meaning(values) if meaning else aggregate.apply(values)
+    return meaning(aggregate, values) if meaning else aggregate.apply(values)
 
 
-def _present(values: list[Any]) -> list[Any]:
-    return [value for value in values if value is not None]
+def _chosen(choice: Any, value: Any) -> Any:
+    """What `of` or `by` says of a value."""
+    if choice is None or value is None:
+        return value
+    if callable(choice):
+        return choice(value)
+    if isinstance(choice, str):
+        return value.get(choice)
+    return value[choice] if -len(value) <= choice < len(value) else None
 
 
-def _sum(values: list[Any]) -> int | float:
+def _present(aggregate: Any, values: list[Any]) -> list[Any]:
+    chosen = [_chosen(aggregate.of, value) for value in values]
+    return [value for value in chosen if value is not None]
+
+
+def _by(aggregate: Any, values: list[Any]) -> list[tuple[Any, Any]]:
+    """(what is compared, what is returned) of the values that have both."""
+    by = aggregate.of if aggregate.by is None else aggregate.by
+    pairs = [(_chosen(by, value), _chosen(aggregate.of, value)) for value in values]
+    return [pair for pair in pairs if pair[0] is not None and pair[1] is not None]
+
+
+def _count(aggregate: Any, values: list[Any]) -> int:
+    return len(values) if aggregate.of is None else len(_present(aggregate, values))
+
+
+def _wild(present: list[Any]) -> float | None:
+    """The sum, if an infinity or NaN decides it."""
+    infinities = {value for value in present if value in (math.inf, -math.inf)}
+    if len(infinities) == 2 or any(value != value for value in present):
+        return math.nan
+    return float(infinities.pop()) if infinities else None
+
+
+def _nearest(number: Fraction) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
+
+
+def _sum(aggregate: Any, values: list[Any]) -> int | float:
     """Exact, and rounded once if there is a float: Fraction is, math.fsum overflows on the way."""
-    present = _present(values)
+    present = _present(aggregate, values)
     if float not in map(type, present):
         return int(sum(present))
-    wild = {value for value in present if value in (math.inf, -math.inf)}
-    if len(wild) == 2 or any(value != value for value in present):
+    wild = _wild(present)
+    return _nearest(sum(map(Fraction, present), Fraction(0))) if wild is None else wild
+
+
+def _mean(aggregate: Any, values: list[Any]) -> float | None:
+    present = _present(aggregate, values)
+    if not present:
+        return None
+    wild = _wild(present)
+    return _nearest(sum(map(Fraction, present), Fraction(0)) / len(present)) if wild is None else wild
+
+
+def _deviation(present: list[Any]) -> float | None:
+    if len(present) < 2:
+        return None
+    if _wild(present) is not None:
         return math.nan
-    if wild:
-        return float(wild.pop())
-    total = sum(map(Fraction, present), Fraction(0))
-    try:
-        return float(total)
-    except OverflowError:
-        return math.inf if total > 0 else -math.inf
+    exact = list(map(Fraction, present))
+    mean = sum(exact, Fraction(0)) / len(exact)
+    return math.sqrt(_nearest(sum(((value - mean) ** 2 for value in exact), Fraction(0)) / (len(exact) - 1)))
 
 
-_MEANINGS: dict[type, Callable[[list[Any]], Any]] = {
-    Count: len,
+def _stats(aggregate: Any, values: list[Any]) -> dict[str, Any]:
+    present = _present(aggregate, values)
+    return {
+        "count": len(present),
+        "sum": _sum(aggregate, values),
+        "mean": _mean(aggregate, values),
+        "min": min(present, key=_rank, default=None),
+        "max": max(present, key=_rank, default=None),
+        "stddev": _deviation(present),
+    }
+
+
+def _min(aggregate: Any, values: list[Any]) -> Any:
+    return min(_by(aggregate, values), key=lambda pair: _rank(pair[0]), default=(None, None))[1]
+
+
+def _max(aggregate: Any, values: list[Any]) -> Any:
+    return max(_by(aggregate, values), key=lambda pair: _rank(pair[0]), default=(None, None))[1]
+
+
+def _top(aggregate: Any, values: list[Any]) -> list[Any]:
+    """`reverse` keeps the order of equal ones."""
+    ranked = sorted(_by(aggregate, values), key=lambda pair: _rank(pair[0]), reverse=True)
+    return [returned for _, returned in ranked[: aggregate.k]]
+
+
+def _bottom(aggregate: Any, values: list[Any]) -> list[Any]:
+    ranked = sorted(_by(aggregate, values), key=lambda pair: _rank(pair[0]))
+    return [returned for _, returned in ranked[: aggregate.k]]
+
+
+def _set(aggregate: Any, values: list[Any]) -> list[Any]:
+    forms: dict[Any, Any] = {}
+    for value in _present(aggregate, values):
+        forms.setdefault(_identity(value), value)
+    return sorted(forms.values(), key=_rank)
+
+
+def _histogram(aggregate: Any, values: list[Any]) -> list[int]:
+    counts = [0] * (len(aggregate.edges) + 1)
+    for value in _present(aggregate, values):
+        passed = [edge for edge in aggregate.edges if value >= edge or value != value]
+        counts[len(passed)] += 1
+    return counts
+
+
+def _quantiles(aggregate: Any, values: list[Any]) -> list[float | None]:
+    numbers = sorted((_as_float(value) for value in _present(aggregate, values)), key=_rank)
+    if not numbers:
+        return [None] * len(aggregate.qs)
+    ranks = [max(1, math.ceil(Fraction(str(q)) * len(numbers))) for q in aggregate.qs]
+    return [_log_linear(numbers[rank - 1]) for rank in ranks]
+
+
+def _as_float(number: Any) -> float:
+    return number if type(number) is float else _nearest(Fraction(number))
+
+
+def _log_linear(number: float) -> float:
+    """The middle of the numbers that share the sign, the exponent and 7 bits of the fraction."""
+    if number == 0 or math.isinf(number):
+        return number or 0.0
+    if number != number:
+        return math.nan
+    exponent = max(math.frexp(number)[1] - 1, -1022)
+    width = Fraction(2) ** (exponent - 7)
+    low = math.floor(Fraction(abs(number)) / width) * width
+    return math.copysign(float(low + width / 2), number)
+
+
+_MEANINGS: dict[type, Callable[[Any, list[Any]], Any]] = {
+    Count: _count,
     Sum: _sum,
-    Min: lambda values: min(_present(values), key=_rank, default=None),
-    Max: lambda values: max(_present(values), key=_rank, default=None),
+    Mean: _mean,
+    Stats: _stats,
+    Min: _min,
+    Max: _max,
+    First: lambda aggregate, values: next(iter(_present(aggregate, values)), None),
+    Last: lambda aggregate, values: next(reversed(_present(aggregate, values)), None),
+    TopK: _top,
+    BottomK: _bottom,
+    CountDistinct: lambda aggregate, values: len(_set(aggregate, values)),
     Collect: _present,
+    CollectSet: _set,
+    Histogram: _histogram,
+    Quantiles: _quantiles,
 }
 
 

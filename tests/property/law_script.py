@@ -13,7 +13,21 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from mapreduce import Collect, Job, JsonLines, Max, Records, Sum, Text, blocks, run
+from mapreduce import (
+    ApproxDistinct,
+    Collect,
+    CollectSet,
+    Count,
+    First,
+    Job,
+    JsonLines,
+    Max,
+    Records,
+    Sum,
+    Text,
+    blocks,
+    run,
+)
 from mapreduce.testing import run_sequential
 
 SEED = 20241107
@@ -83,6 +97,15 @@ def jobs(folder: Path) -> Iterator[Job]:
     yield Job("sum", Records(floats, split_size=170), itself, Sum(), shards=3)
     yield Job("mixed", Records(mixed, split_size=70), itself, flat, shards=4, combine=joined)
     yield Job("words", source, words, Max(), JsonLines(folder / "words"), shards=2, side={"more": 7})
+    together = {
+        "n": Count(),
+        "sum": Sum(of=1),
+        "names": CollectSet(of=0),
+        "about": ApproxDistinct(6, of=1),
+        "first": First(),
+    }
+    pairs = [(chance.choice("ab"), (chance.choice(odd), number)) for _, number in floats]
+    yield Job("together", Records(pairs, split_size=170), itself, together, shards=2)
     yield Job("sets", source, word_sets, Collect(), shards=3)
     yield Job("listing", source, words, listing, shards=5, side={"more": 0})
     yield Job("lines", source, lines, output=Text(folder / "lines"))

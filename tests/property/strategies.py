@@ -18,7 +18,25 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from mapreduce.aggregates import Aggregate, Collect, Count, Max, Min, Sum
+from mapreduce.aggregates import (
+    Aggregate,
+    ApproxDistinct,
+    BottomK,
+    Collect,
+    CollectSet,
+    Count,
+    CountDistinct,
+    First,
+    Histogram,
+    Last,
+    Max,
+    Mean,
+    Min,
+    Quantiles,
+    Stats,
+    Sum,
+    TopK,
+)
 from mapreduce.datasets import Records, Text
 from mapreduce.functions import blocks
 from mapreduce.job import Input, Job
@@ -258,7 +276,7 @@ class Functions:
     """A reduce, perhaps a combine, and the values that they take."""
 
     name: str
-    reduce: Callable[..., Any] | Aggregate | None
+    reduce: Callable[..., Any] | Aggregate | dict[str, Aggregate] | None
     combine: Callable[..., Any] | None = None
     kinds: SearchStrategy[SearchStrategy[Any]] = value_kinds
     wrap: bool = False
@@ -327,9 +345,67 @@ def as_dicts(key: Any, values: Iterator[Any]) -> Iterator[dict[str, Any]]:
         yield record  # and changes it then
 
 
-_summable = st.sampled_from(
+summable = st.sampled_from(
     [integers, floats, st.booleans(), st.none() | integers, st.none() | floats, numbers, numbers, st.none()]
 )
+
+
+def length(value: Any) -> int:
+    return len(repr(value))
+
+
+rows = st.tuples(summable, key_kinds).map(lambda two: st.tuples(*two) | st.tuples(two[0]) | st.none())
+"""Strategies of tuples of a number and something that is compared, some short, some None."""
+fields = st.tuples(summable, key_kinds).map(
+    lambda two: st.none() | st.fixed_dictionaries({"size": two[0]}, optional={"name": two[1]})
+)
+AGGREGATES = [
+    Functions("Count", Count()),
+    Functions("Sum", Sum(), kinds=summable),
+    Functions("Mean", Mean(), kinds=summable),
+    Functions("Stats", Stats(), kinds=summable),
+    Functions("Histogram", Histogram([-1, 0, 0.5, 2**53 + 1]), kinds=summable),
+    Functions("Quantiles", Quantiles([0, 0.5, 0.99]), kinds=summable),
+    Functions("Min", Min(), kinds=key_kinds),
+    Functions("Max", Max(), kinds=key_kinds),
+    Functions("TopK", TopK(2), kinds=key_kinds),
+    Functions("BottomK", BottomK(3), kinds=key_kinds),
+    Functions("CountDistinct", CountDistinct(), kinds=key_kinds),
+    Functions("ApproxDistinct", ApproxDistinct(8), kinds=key_kinds),
+    Functions("CollectSet", CollectSet(), kinds=key_kinds),
+    Functions("First", First()),
+    Functions("Last", Last()),
+    Functions("Collect", Collect()),
+]
+PARTS = [
+    Functions("Count of", Count(of=1), kinds=rows),
+    Functions("Sum of", Sum(of=0), kinds=rows),
+    Functions("Mean of", Mean(of="size"), kinds=fields),
+    Functions("Max by", Max(by=0), kinds=rows),
+    Functions("TopK by", TopK(2, by="size", of="name"), kinds=fields),
+    Functions("BottomK by", BottomK(2, by=length)),
+    Functions("Last of", Last(of=lambda value: [value])),
+    Functions("counts", {"n": Count()}),
+    Functions("values", {"n": Count(), "last": Last(), "all": Collect()}),
+    Functions(
+        "numbers", {"n": Count(), "sum": Sum(), "half": Quantiles([0.5]), "max": Max()}, kinds=summable
+    ),
+    Functions(
+        "rows",
+        {"sum": Sum(of=0), "mean": Mean(of=0), "kinds": CountDistinct(of=1), "top": TopK(2, of=1, by=0)},
+        kinds=rows,
+    ),
+    Functions(
+        "fields",
+        {
+            "all": Stats(of="size"),
+            "first": First(of="name"),
+            "set": CollectSet(of="name"),
+            "max": Max(by="size"),
+        },
+        kinds=fields,
+    ),
+]
 FUNCTIONS = [
     Functions("no reduce", None),
     Functions("listing", listing),
@@ -338,11 +414,8 @@ FUNCTIONS = [
     Functions("lists, combined", flattened, joined, wrap=True),
     Functions("texts, combined", whole_text, text_joined, kinds=st.sampled_from([plain_texts, texts])),
     Functions("numbers, combined", total, added, kinds=st.sampled_from([integers, st.integers()])),
-    Functions("Count", Count()),
-    Functions("Sum", Sum(), kinds=_summable),
-    Functions("Min", Min(), kinds=key_kinds),
-    Functions("Max", Max(), kinds=key_kinds),
-    Functions("Collect", Collect()),
+    *AGGREGATES,
+    *PARTS,
 ]
 TYPED_FUNCTIONS = [*FUNCTIONS, Functions("bare", bare), Functions("sometimes", sometimes)]
 """For an output that keeps all types."""
@@ -353,7 +426,7 @@ JSON_FUNCTIONS = [
 ]
 
 
-TAKE_ONE = ("Count", "Sum", "Min", "Max", "Collect", "numbers, combined")
+TAKE_ONE = (*(function.name for function in AGGREGATES), "counts", "values", "numbers", "numbers, combined")
 """Functions that take the value 1."""
 
 

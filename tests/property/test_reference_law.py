@@ -16,18 +16,33 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from property.strategies import EQUAL_NUMBERS, FUNCTIONS, LARGE_NUMBERS, TEXTS, Case, cases, each_of, exact
+from property.strategies import (
+    EQUAL_NUMBERS,
+    FUNCTIONS,
+    LARGE_NUMBERS,
+    TEXTS,
+    Case,
+    cases,
+    each_of,
+    exact,
+    fields,
+    rows,
+    summable,
+)
 
 from mapreduce import (
     Collect,
     Count,
+    CountDistinct,
     Job,
     JobResult,
     JsonLines,
     Max,
+    Quantiles,
     Records,
     Sum,
     Text,
+    TopK,
     blocks,
     ordering,
     run,
@@ -107,6 +122,26 @@ def _keys(chance: random.Random, kind: str) -> Callable[[], Any]:
     return kinds[kind]
 
 
+def _values(chance: random.Random, function: Any) -> Callable[[], Any]:
+    def number() -> Any:
+        large = chance.gauss(0, 1) * 10 ** chance.randint(-30, 30)
+        return chance.choice([large, chance.getrandbits(62), None])
+
+    def anything() -> Any:
+        return chance.choice([chance.random(), chance.randrange(9), "x", None, (1, "y")])
+
+    by_name: dict[str, Callable[[], Any]] = {
+        "texts, combined": lambda: chance.choice("xyz"),
+        "numbers, combined": lambda: chance.getrandbits(60),
+    }
+    by_kind: dict[int, Callable[[], Any]] = {
+        id(summable): number,
+        id(rows): lambda: (number(), anything()),
+        id(fields): lambda: {"size": number(), "name": anything()},
+    }
+    return by_name.get(function.name) or by_kind.get(id(function.kinds), anything)
+
+
 @pytest.mark.parametrize("kind", ["few", "many", "distinct", "tuples", "mixed"])
 @pytest.mark.parametrize(
     "function", FUNCTIONS, ids=lambda function: function.name.replace(", ", "-").replace(" ", "-")
@@ -114,11 +149,7 @@ def _keys(chance: random.Random, kind: str) -> Callable[[], Any]:
 def test_larger_jobs(function: Any, kind: str, rng: random.Random) -> None:
     """Thousands of pairs: batches fill, blocks settle, and groups grow beyond one batch."""
     next_key = _keys(rng, kind)
-    value: Callable[[], Any] = {
-        "Sum": lambda: rng.choice([rng.gauss(0, 1) * 10 ** rng.randint(-30, 30), rng.getrandbits(62), None]),
-        "texts, combined": lambda: rng.choice("xyz"),
-        "numbers, combined": lambda: rng.getrandbits(60),
-    }.get(function.name, lambda: rng.choice([rng.random(), rng.randrange(9), "x", None, (1, "y")]))
+    value = _values(rng, function)
     if function.wrap:
         value = lambda inner=value: [inner()]  # noqa: E731
     pairs = [[(next_key(), value()) for _ in range(rng.randrange(5))] for _ in range(1_200)]
@@ -142,13 +173,19 @@ def _digests(folder: Path, seed: str, *hows: str) -> set[str]:
 
 def test_workers_and_hash_seeds(own_folder: Path) -> None:
     expected = _digests(own_folder / "a", "0", "reference")
-    assert len(expected) == 6
+    assert len(expected) == 7
     assert _digests(own_folder / "b", "0", "serial", "1", "4") == expected
     assert _digests(own_folder / "c", "1", "reference", "2") == expected
     assert _digests(own_folder / "d", "random", "serial", "3") == expected
 
 
 # ---------------------------------------------------------------- what users write
+
+
+def log_fields(line: str) -> Iterator[Any]:
+    parts = line.split(" ")
+    if len(parts) > 9:
+        yield parts[8], (parts[0], int(parts[9]) if parts[9].isdigit() else None, parts[6])
 
 
 def hits(line: str, ctx: Any) -> Iterator[Any]:
@@ -183,6 +220,17 @@ def clicks(line: str) -> Iterator[Any]:
 
 LOG_JOBS = {
     "hits": (hits, Sum(), None),
+    "together": (
+        log_fields,
+        {
+            "hits": Count(),
+            "bytes": Sum(of=1),
+            "p99": Quantiles([0.5, 0.99], of=1),
+            "clients": CountDistinct(of=0),
+            "largest": TopK(3, of=2, by=1),
+        },
+        "json",
+    ),
     "sizes": (sizes, Sum(), None),
     "largest": (sizes, Max(), "json"),
     "statuses": (statuses, Count(), "json"),

@@ -59,7 +59,7 @@ def values_for(aggregate: Aggregate) -> st.SearchStrategy[Any]:
 
 
 def meaning(aggregate: Aggregate, items: list[Any]) -> Any:
-    return reference._MEANINGS[type(aggregate)](items)
+    return reference._MEANINGS[type(aggregate)](aggregate, items)
 
 
 # ---------------------------------------------------------------- the meaning, by example
