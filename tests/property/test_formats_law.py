@@ -243,7 +243,7 @@ def csv_field(text: str, quoted: bool, breaks: bool, separator: str) -> str:
     return text
 
 
-fields = st.tuples(st.text(st.sampled_from('ab ,;"\r\n\0é\u2028'), max_size=5), st.booleans())
+fields = st.tuples(st.text(st.sampled_from('ax\1 ,;"\r\n\0é\u2028\ufeff'), max_size=5), st.booleans())
 tables = st.integers(1, 3).flatmap(
     lambda width: st.lists(st.tuples(st.lists(fields, min_size=width, max_size=width), LINE_ENDS), max_size=7)
 )
