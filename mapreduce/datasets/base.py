@@ -111,11 +111,12 @@ class LineDataset(FileDataset):
 
     def splits(self, files: Sequence[InputFile]) -> list[Cut]:
         """Byte ranges of `split_size`; a compressed file is one."""
-        return [
-            Cut(file, start, file.size if self._is_whole(file) else min(start + self.split_size, file.size))
-            for file in files
-            for start in ([0] if self._is_whole(file) else range(0, file.size, self.split_size))
-        ]
+        return [cut for file in files for cut in self._cuts(file)]
+
+    def _cuts(self, file: InputFile) -> Iterator[Cut]:
+        step = max(file.size, 1) if self._is_whole(file) else self.split_size
+        for start in range(0, file.size, step):
+            yield Cut(file, start, min(start + step, file.size))
 
     @contextmanager
     def _opened(self, file: InputFile) -> Iterator[BinaryIO]:
