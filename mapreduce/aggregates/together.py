@@ -67,7 +67,7 @@ class Together(Aggregate):
     def wide(self) -> bool:
         return True
 
-    def take(self, values: Sequence[Any]) -> list[list[Any]]:
+    def take(self, values: list[Any]) -> list[list[Any]]:
         if self.counts_pairs:
             return [[None] * len(values)]
         columns = []
