@@ -18,6 +18,7 @@ import polars as pl
 
 from mapreduce.aggregates import Aggregate, as_aggregate
 from mapreduce.codec import PLAIN, MutableValues, dump_value, load_value
+from mapreduce.errors import UserCodeError
 from mapreduce.keys import normal_key
 from mapreduce.shuffle.columns import Pairs, concat, input_columns, key_columns, packed_series, value_columns
 from mapreduce.shuffle.groups import grouped
@@ -233,7 +234,12 @@ class StateBuffer(PlainBuffer):
         return True
 
     def count_stream(self, keys: Iterator[Any], value: Any) -> bool:
-        taken = self._taken(value)
+        if self._tallied is None:
+            return False
+        try:
+            taken = self._taken(value)
+        except UserCodeError:  # if there is a key for it, `add_repeated` will tell
+            return False
         if self._tallied != (str, taken) or not self._aggregate.can_tally(taken):
             return False
         before = len(self._tally)

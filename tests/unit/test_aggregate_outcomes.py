@@ -3,6 +3,7 @@
 import math
 from collections import namedtuple
 from decimal import Decimal
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,11 @@ from mapreduce import (
     Sum,
     Text,
     TopK,
+    blocks,
     run,
 )
 from mapreduce.aggregates import Aggregate, as_aggregate
+from mapreduce.datasets import records as records_module
 from mapreduce.errors import JobError, MapReduceError, UserFunctionError, ValueTypeError
 from mapreduce.shuffle.columns import Pairs, input_columns, key_columns
 from mapreduce.shuffle.states import finish_states, make_states, make_tally
@@ -380,3 +383,16 @@ def test_what_never_travels_may_be_anything() -> None:
         "odd", Records(range(5)), lambda number: [(1, (object(), number))], {"sum": Sum(of=1), "n": Count()}
     )
     assert list(run(job, on="serial")) == [{"key": 1, "sum": 10, "n": 5}]
+
+
+def test_a_value_without_a_key_is_not_refused() -> None:
+    """A block may repeat a value for no key at all, while others are counted."""
+
+    @blocks
+    def mapper(numbers: list[int]) -> Any:
+        return zip(["a"] if numbers[0] % 9 else [], repeat(1 if numbers[0] % 9 else "x"))
+
+    job = Job("empty", Records(range(600), split_size=600), mapper, Sum())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(records_module, "_BLOCK", 1)
+        assert list(run(job, on="serial")) == [("a", 533)]
