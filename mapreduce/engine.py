@@ -19,7 +19,7 @@ from mapreduce.datasets import as_output
 from mapreduce.errors import JobError, RecordError, StorageError
 from mapreduce.executors.serial import SerialExecutor
 from mapreduce.job import Job
-from mapreduce.model import FORMAT_VERSION, Manifest, Plan, Result, Status, Totals
+from mapreduce.model import FORMAT_VERSION, Manifest, Plan, Result, Status, Totals, Work
 from mapreduce.place import Place, check_apart, check_output, place_of, run_directory
 from mapreduce.plan import make_plan, new_run_id
 from mapreduce.protocols import Executor, Observer
@@ -180,6 +180,7 @@ def _totals(plan: Plan, maps: Sequence[Result], reduces: Sequence[Result]) -> To
     slowest = max(range(len(works)), key=lambda i: works[i].seconds, default=-1)
     largest = max(range(len(reduces)), key=lambda i: reduces[i].work.pairs, default=-1)
     user = sum(work.user_seconds for work in works)
+    skewed = max((result.work for result in reduces), key=lambda work: work.largest_key_pairs, default=Work())
     return Totals(
         records_in=sum(result.work.records for result in maps),
         pairs=sum(result.work.pairs for result in maps),
@@ -194,6 +195,9 @@ def _totals(plan: Plan, maps: Sequence[Result], reduces: Sequence[Result]) -> To
         slowest_seconds=round(works[slowest].seconds, 6) if works else 0.0,
         largest_shard=largest,
         largest_shard_pairs=reduces[largest].work.pairs if reduces else 0,
+        largest_key=skewed.largest_key,
+        largest_key_pairs=skewed.largest_key_pairs,
+        undecodable=sum(result.work.undecodable for result in maps),
     )
 
 

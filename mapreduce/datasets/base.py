@@ -91,6 +91,8 @@ class LineDataset(FileDataset):
         if growing not in (None, "snapshot"):
             raise JobError(f"growing={growing!r}.", hint='Give None or "snapshot".')
         self.growing = growing is not None
+        self.undecodable = 0
+        """Lines read by this object that had bytes which `errors` let pass."""
 
     @property
     def encoding(self) -> str:
@@ -130,6 +132,8 @@ class LineDataset(FileDataset):
         """(offset, bytes) of the whole lines that begin in [start, stop), without a byte order mark."""
         size = self.block_size or default_size
         for offset, data in line_blocks(stream, start, stop, size, self.max_record, file.uri):
+            if self.errors != "strict":
+                self.undecodable += self._lines.undecodable(data)
             if offset == 0 and self.encoding == "utf-8" and data.startswith(codecs.BOM_UTF8):
                 yield len(codecs.BOM_UTF8), data[len(codecs.BOM_UTF8) :]
             else:

@@ -41,6 +41,21 @@ class LineText:
             records.pop()
         return records
 
+    def undecodable(self, data: bytes) -> int:
+        """How many of a block's lines are no text in the encoding."""
+        try:
+            data.decode(self.encoding)
+        except UnicodeDecodeError:
+            return sum(not self._is_text(line) for line in data.split(LF))
+        return 0
+
+    def _is_text(self, line: bytes) -> bool:
+        try:
+            line.decode(self.encoding)
+        except UnicodeDecodeError:
+            return False
+        return True
+
     def decode_error(self, data: bytes, offset: int, uri: str) -> DecodeError:
         """What is wrong in a block that can't be decoded, and where."""
         for line in data.split(LF):
