@@ -242,7 +242,7 @@ class Csv(LineDataset):
         self, parser: RowParser, texts: list[str], block: LineBlock | SpanBlock, width: int | None
     ) -> list[list[str]]:
         try:
-            rows = list(map(parser.parse, texts))
+            rows = parser.parse_all(texts)
         except BadRow:
             rows = []
         if len(rows) == len(texts) and (width is None or all(len(row) == width for row in rows)):

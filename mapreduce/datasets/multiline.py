@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from itertools import pairwise
 
 from mapreduce.datasets.blocks import SpanBlock, line_starts
@@ -36,18 +37,33 @@ class Grouping:
         end = self._last_line(begins, starts, offset, len(lines))
         begins = [index for index in begins if index < end]
         done: list[tuple[str, int, int]] = []
-        borders = [*begins, end]
-        if self._lines and borders[0]:
-            self._extend(offset, data, lines[: borders[0]], starts, borders[0])
-        for first, following in pairwise(borders):
+        if self._lines and (head := begins[0] if begins else end):
+            self._extend(offset, data, lines[:head], starts, head)
+        if begins:
             self._close(done)
-            self._first = offset + starts[first]
-            self._extend(offset, data, lines[first:following], starts, following)
+            done += self._whole(offset, data, lines, starts, begins)
+            self._first = offset + starts[begins[-1]]
+            self._extend(offset, data, lines[begins[-1] : end], starts, end)
         if not self._lines and self._stop is not None and offset + len(data) >= self._stop:
             self.ended = True
         if self.ended:
             self._close(done)
         return self._block(done)
+
+    def _whole(
+        self, offset: int, data: bytes, lines: list[str], starts: list[int], begins: list[int]
+    ) -> Iterator[tuple[str, int, int]]:
+        """The records that begin and end in a block: all but the last one that begins."""
+        has_cr = b"\r" in data
+        for first, following in pairwise(begins):
+            text = lines[first] if following - first == 1 else "\n".join(lines[first:following])
+            length = starts[following] - 1 - starts[first]
+            if has_cr:
+                last = starts[following - 1]
+                length = last + _length(data, last, starts[following]) - starts[first]
+            if length > self._max_record:
+                raise record_too_large(self._uri, offset + starts[first], self._max_record)
+            yield text, offset + starts[first], length
 
     def _last_line(self, begins: list[int], starts: list[int], offset: int, count: int) -> int:
         """The number of the lines before the first record of the next split."""

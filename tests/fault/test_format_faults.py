@@ -19,6 +19,7 @@ import zstandard
 
 from mapreduce import Csv, Files, Job, JsonLines, Parquet, Sum, Text, run
 from mapreduce.errors import (
+    DecodeError,
     InputChanged,
     InputCorrupt,
     InputError,
@@ -212,6 +213,27 @@ def test_a_frame_takes_no_value_of_another_type(field: str, kind: Any, value: st
     error = fails(RecordMalformed, lambda: frames(source))
     assert "typed.jsonl, byte 14: the column" in error.message
     assert len(read(source)) == 2
+
+
+@pytest.mark.parametrize(
+    ("make", "content", "at"),
+    [
+        (JsonLines, '"é"\n'.encode() * 5 + b'"\xc3"\n', "26"),
+        (Csv, "a\né\n".encode() + b"\xff\n", "5"),
+        (lambda path, **options: Csv(path, multiline=True, **options), "a\né\n".encode() + b"\xff\n", "5"),
+        (lambda path, **options: Text(path, record_start="x", **options), b"x\na\n" * 9 + b"\xe2\x82", "36"),
+    ],
+    ids=["JsonLines", "Csv", "multiline", "record_start"],
+)
+@pytest.mark.parametrize("block_size", [1, 4, 1000])
+def test_bytes_that_are_not_text_are_named(make: Any, content: bytes, at: str, block_size: int) -> None:
+    Path("bad").write_bytes(content)
+    error = fails(DecodeError, lambda: read(make("bad", block_size=block_size)))
+    assert error.message.startswith(f"bad, byte {at}: not utf-8 text")
+    assert read(make("bad", errors="replace", encoding="latin-1"))
+    if make is not Csv:
+        return
+    fails(DecodeError, lambda: frames(Csv("bad", schema={"a": str}, block_size=block_size)))
 
 
 HEAD = b"a,b\nx,y\n\n"

@@ -281,7 +281,8 @@ def test_csv(
     if header:
         head = separator.join(csv_field(name, False, False, separator) for name in names)
         texts.insert(0, (head, "\r\n"))
-    data = bom + lines_of(texts, True)
+    data = lines_of(texts, True)
+    data = BOM + data if data.startswith(BOM) else bom + data  # the first one is not data
     if not ended and not data.endswith(b"\r\n"):
         data = data.rstrip(b"\n")
     (folder / "table").write_bytes(packed(kind, data, [7]) if kind else data)

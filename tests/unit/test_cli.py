@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from mapreduce import JsonLines, Records, Text
+from mapreduce import JobResult, JsonLines, Records, Text
 from mapreduce.cli import failure, tables
 from mapreduce.cli.app import main
 from mapreduce.cli.jobfile import MODULE, load_job
@@ -114,6 +114,21 @@ def test_source_and_output_and_shards_from_the_command_line(own_folder):
     )
     assert len(json.loads(result.stdout)["parts"]) == 3
     assert output("o2") == {"x": 1, "y": 2}
+
+
+MOVED = """
+from mapreduce import Csv, Job, Parquet
+source = Csv("gone.csv", separator=";")
+job = Job("moved", source, lambda row: [row], output=Parquet("gone"))
+"""
+
+
+def test_a_dataset_that_is_moved_keeps_its_format_and_its_options(own_folder):
+    (own_folder / "moved.py").write_text(MOVED)
+    (own_folder / "x.csv").write_text("a;b\n1;2\n")
+    assert run("moved.py", "--source", "x.csv", "--output", "o2").exit_code == 0
+    assert list(JobResult.load("o2")) == [{"a": "1", "b": "2"}]
+    assert all(part.name.endswith(".parquet") for part in JobResult.load("o2").parts)
 
 
 def test_set_fills_params(own_folder):
