@@ -19,7 +19,6 @@ from mapreduce.aggregates.exact import (
     quotient,
     scaled,
     total,
-    wild,
 )
 from mapreduce.aggregates.extremes import Max, Min
 from mapreduce.aggregates.squares import WIDTH, bucket_squares, float_parts, int_parts, int_squares
@@ -152,7 +151,7 @@ def _wrapped(ends: Any) -> list[list[Any]]:
 def _deviation(numbers: list[Any], ints: int, floats: int, number: int) -> float | None:
     if number < 2:
         return None
-    if wild(numbers) is not None or any(numbers[2:]):
+    if any(numbers[2:]):
         return math.nan
     shift = 0 if numbers[1] is None else SCALE
     sums = (int(numbers[0]) << shift) + (numbers[1] or 0)
