@@ -90,6 +90,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+@pytest.mark.covers("D7", "each codec truncated, a bit flipped, junk behind")
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("kind", PACKERS)
 def test_damage_never_gives_fewer_records(kind: str, damage: str) -> None:
@@ -109,6 +110,7 @@ def test_every_truncation_of_a_small_file(kind: str) -> None:
         fails(InputCorrupt, lambda: read(Text("cut")))
 
 
+@pytest.mark.covers("D7", "concatenated members")
 @pytest.mark.parametrize("kind", PACKERS)
 def test_all_members_are_read(kind: str) -> None:
     pack = PACKERS[kind]
@@ -131,6 +133,7 @@ def test_skippable_frames_of_zstd() -> None:
     assert read(Text("skip")) == ["a", "b"]
 
 
+@pytest.mark.covers("D8", "plain as .gz, gzip as .log")
 def test_the_content_says_what_is_compressed_and_the_name_does_not() -> None:
     for kind, pack in PACKERS.items():
         Path(f"{kind}.log").write_bytes(pack(b"packed\n"))
@@ -142,6 +145,7 @@ def test_the_content_says_what_is_compressed_and_the_name_does_not() -> None:
     assert read(Text("text")) == ["BZh9 is how bzip2 begins"]
 
 
+@pytest.mark.covers("D8", "bz2, lzma or zstandard missing")
 @pytest.mark.parametrize(("kind", "module"), [("bzip2", "bz2"), ("xz", "lzma"), ("zstd", "zstandard")])
 def test_a_missing_module_is_named(monkeypatch: pytest.MonkeyPatch, kind: str, module: str) -> None:
     Path("packed").write_bytes(PACKED[kind])
@@ -151,6 +155,7 @@ def test_a_missing_module_is_named(monkeypatch: pytest.MonkeyPatch, kind: str, m
     assert ("mapreduce[zstd]" in error.hint) == (kind == "zstd")
 
 
+@pytest.mark.covers("D13", "a bomb of each codec")
 @pytest.mark.parametrize("kind", PACKERS)
 def test_a_bomb_ends_before_it_fills_the_memory(kind: str) -> None:
     Path("bomb").write_bytes(PACKERS[kind](b"0" * 79 + b"\n") * 3 + PACKERS[kind](b"0" * 2**26))
@@ -371,6 +376,7 @@ def test_a_growing_file_is_read_as_long_as_it_was() -> None:
     assert result.manifest.inputs[0].size == len(CONTENT) + 9
 
 
+@pytest.mark.covers("D9", "a growing file that is another one")
 @pytest.mark.parametrize(
     "action",
     [replace, truncate, lambda: Path("live.log").unlink(missing_ok=True), rewrite(0), rewrite(-2)],
