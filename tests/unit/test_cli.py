@@ -170,10 +170,13 @@ def test_a_dataset_without_paths_of_its_own_is_not_replaced(job_file):
         WORDS + "class Odd(Records):\n    pass\n\n"
         "class Mine:\n    files = splits = read = lambda *_: []\n\n"
         "odd = Job('odd', Odd([]), words)\nmine = Job('mine', Mine(), words)\n"
+        "from mapreduce import Input\njoin = Job('join', [Input('a', words), Input('b', words)])\n"
     )
     assert load_job("job.py:odd", source=["a"]).source == "a"
     with pytest.raises(JobError, match=r"--source can't replace a Mine.*params\[\"SOURCE\"\]"):
         load_job("job.py:mine", source=["a"])
+    with pytest.raises(JobError, match="--source can't replace several Inputs, each with its map"):
+        load_job("job.py:join", source=["a"])
 
 
 def test_a_sink_that_fails_is_told_and_the_result_stands(job_file):
