@@ -181,8 +181,8 @@ def _choose(module: ModuleType, path: Path, name: str) -> Job:
         if isinstance(job, Job):
             return job
         raise JobError(f"{path} has no job called {name!r}.", hint=_which(jobs, path))
-    if len(jobs) == 1:
-        return next(iter(jobs.values()))
+    if len(jobs) == 1 or "job" in jobs:
+        return jobs.get("job") or next(iter(jobs.values()))
     if jobs:
         raise JobError(f"{path} has {len(jobs)} jobs.", hint=_which(jobs, path))
     raise JobError(f"{path} has no job.", hint=f"Write, at its top level: {_EXAMPLE}")

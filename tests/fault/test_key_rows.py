@@ -272,7 +272,7 @@ def how_many(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 @pytest.mark.slow
-@pytest.mark.covers("K11", "10**7 distinct keys; more reducers than keys; one reducer")
+@pytest.mark.covers("K11", "10**7 distinct keys for eight reducers, 10**6 for one")
 @pytest.mark.parametrize("shards", [1, 8])
 def test_ten_million_keys(shards: int) -> None:
     numbers = 1_000 if shards == 8 else 100
@@ -285,7 +285,7 @@ def test_ten_million_keys(shards: int) -> None:
     assert len(result.parts) == shards
 
 
-@pytest.mark.covers("K11", "empty reducers")
+@pytest.mark.covers("K11", "50 reducers for two keys: empty ones")
 @pytest.mark.parametrize("output", [None, JsonLines("out"), Text("out")], ids=["kept", "json", "text"])
 def test_empty_parts_are_valid(output: Any) -> None:
     job = Job("few", Records(["a", "b", "a"]), lambda record: [(record, 1)], Sum(), output, shards=50)

@@ -231,6 +231,7 @@ def test_one_job_under_two_names_is_one(job_file):
 
 
 SEVERAL = JOB + "other = Job('other', 'in.txt', words)\n"
+NAMELESS = SEVERAL.replace("job = ", "one = ")
 
 
 def test_a_job_is_chosen_by_name(job_file):
@@ -238,8 +239,13 @@ def test_a_job_is_chosen_by_name(job_file):
     assert load_job("job.py:other").name == "other"
 
 
+def test_of_several_jobs_the_one_called_job_is_meant(job_file):
+    job_file.write_text(SEVERAL)
+    assert load_job("job.py").name == "words"
+
+
 BROKEN = {
-    "several": (SEVERAL, "job.py", "job.py has 2 jobs. Say which: job.py:job, job.py:other."),
+    "several": (NAMELESS, "job.py", "job.py has 2 jobs. Say which: job.py:one, job.py:other."),
     "wrong name": (SEVERAL, "job.py:x", "no job called 'x'. Say which: job.py:job, job.py:other."),
     "no name": (JOB, "job.py:", "'' is no name of a job."),
     "none": ("x = 1", "job.py", "job.py has no job. Write, at its top level: job = Job("),
