@@ -310,6 +310,8 @@ class Manifest:
     previous: str = ""
     key_names: tuple[str, ...] = ()
     """Fields that a pair's key was written as."""
+    output_options: str = ""
+    """What reading the parts needs, as a JSON object of the dataset's options; "" for nothing."""
     digest: str = ""
 
 

@@ -46,6 +46,11 @@ class FileDataset:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(self.paths)})"
 
+    @property
+    def reading(self) -> dict[str, Any]:
+        """Options, as plain data, that reading a part of this output needs, beside its path."""
+        return {}
+
     def files(self) -> list[InputFile]:
         """The input's files in order, each with size, fingerprint and compression."""
         return [self._describe(path) for path in inputs.expand(self.paths, self.profile)]
@@ -103,6 +108,11 @@ class LineDataset(FileDataset):
     def errors(self) -> str:
         """What happens to bytes that are not text."""
         return self._lines.errors
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """How bytes become text."""
+        return {"encoding": self.encoding, "errors": self.errors}
 
     def _describe(self, path: str) -> InputFile:
         return inputs.describe(path, self.profile, self.growing)

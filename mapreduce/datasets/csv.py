@@ -269,6 +269,11 @@ class Csv(LineDataset):
         """A writer of one part; `header`, if it is a list, must be the fields of every record."""
         return CsvWriter(stream, self.separator, self.quote, self.header, self.encoding, self.errors)
 
+    @property
+    def reading(self) -> dict[str, Any]:
+        """How text becomes fields."""
+        return super().reading | {"separator": self.separator, "quote": self.quote, "header": self.header}
+
     def read_part(self, stream: BinaryIO, pairs: bool) -> Iterator[Any]:
         """Dicts of str, or lists where there is no header; of pairs, (key, value) as two str."""
         text = io.TextIOWrapper(stream, self.encoding, self.errors, newline="\n")
