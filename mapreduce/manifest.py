@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from mapreduce.codec import canonical_json, from_plain, sha256, to_plain
 from mapreduce.errors import ManifestError, OutputExists
@@ -27,13 +28,11 @@ def versions() -> dict[str, str]:
 
 def seal(manifest: Manifest) -> Manifest:
     """The manifest with its digest."""
-    return replace(manifest, digest=_digest(manifest))
+    return replace(manifest, digest=_digest(to_plain(manifest)))
 
 
-def _digest(manifest: Manifest) -> str:
-    fields = to_plain(manifest)
-    del fields["digest"]
-    return sha256(canonical_json(fields))
+def _digest(fields: dict[str, Any]) -> str:
+    return sha256(canonical_json({name: value for name, value in fields.items() if name != "digest"}))
 
 
 def parse(data: bytes, where: object) -> Manifest:
@@ -48,12 +47,13 @@ def parse(data: bytes, where: object) -> Manifest:
             f"{where} has format {fields['version']}; this version reads up to {FORMAT_VERSION}.",
             hint="Install a newer mapreduce.",
         )
+    # Of what was read, not of what is made of it: a manifest may have fewer fields than this version knows.
+    if canonical_json(fields) != data or _digest(fields) != fields.get("digest"):
+        raise _damaged(where, "its digest does not fit its content")
     try:
         manifest: Manifest = from_plain(Manifest, fields)
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise _damaged(where, str(error)) from None
-    if canonical_json(manifest) != data or _digest(manifest) != manifest.digest:
-        raise _damaged(where, "its digest does not fit its content")
     return manifest
 
 
