@@ -116,6 +116,15 @@ def _executor(job: Job, plan: Plan, place: Place, on: str | None, workers: int |
 
 # ---------------------------------------------------------------- commit
 
+_PYTHON_TYPES = {"String": "str", "Int64": "int", "Float64": "float", "Boolean": "bool", "Date": "date"}
+
+
+def _as_argument(schema: str) -> str:
+    """Columns and their types as one would write them; nested types are named as polars names them."""
+    columns = [column.partition(": ") for column in schema.split(", ")]
+    named = [f'"{name}": {_PYTHON_TYPES.get(kind, "pl." + kind)}' for name, _, kind in columns if kind]
+    return f"schema={{{', '.join(named)}}}"
+
 
 def _check_schemas(plan: Plan, outcome: Outcome) -> None:
     """All parts of a table have the same columns. Raises RecordError."""
@@ -129,7 +138,7 @@ def _check_schemas(plan: Plan, outcome: Outcome) -> None:
         told = f"has {other.schema}" if other.schema else "is empty, so that nothing tells its columns"
         raise RecordError(
             f"The parts are not one table: part {known.index} has {known.schema}, part {other.index} {told}.",
-            hint=f"Say what the columns are: schema={{{known.schema}}} with the types to have.",
+            hint=f"Say what the columns are: {_as_argument(known.schema)}.",
         )
 
 

@@ -44,7 +44,10 @@ def test_a_result_is_read_from_its_directory_alone() -> None:
 
 def test_parts_that_are_no_one_table() -> None:
     job = Job("j", Records([("a", 1)]), Identity(), Sum(), Parquet("table"), shards=2)
-    with pytest.raises(RecordError, match=r"part \d has key: String, value: Int64, part \d is empty"):
+    with pytest.raises(
+        RecordError,
+        match=r"part \d has key: String, value: Int64, part \d is empty.*schema={\"key\": str, \"value\": int}",
+    ):
         run(job, on="serial")
     assert not Path("table").exists()
     mixed = Job("j", Records([("a", 1), ("b", "x")]), Identity(), Min(), Parquet("table"), shards=50)
