@@ -12,6 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 _BLOCK = re.compile(r"^```(python|console|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_PROGRESS = re.compile(r"\d\d:\d\d:\d\d (map|shuffle|reduce): ")
 _NAME = re.compile(r"# (\S+\.py)\n")
 
 
@@ -63,9 +64,16 @@ def run_snippet(snippet: Snippet, folder: Path) -> str:
     if snippet.file:
         (folder / snippet.file).write_text(snippet.code)
     fails = snippet.shown is not None and re.search(r"^error: ", snippet.shown, re.MULTILINE) is not None
-    *first, last = snippet.commands or ("",)
-    printed = [shell(f"{command} 2>&1", folder) for command in first]
-    return "".join([*printed, shell(f"{last} 2>&1", folder, fails=fails)]) if last else ""
+    printed = [
+        shell(f"{command} 2>&1", folder, fails=fails and number == len(snippet.commands))
+        for number, command in enumerate(snippet.commands, 1)
+    ]
+    return "".join(printed).replace(f"{folder}/", "")
+
+
+def steady_lines(text: str) -> list[str]:
+    """The lines, steady, without those of a run's progress: how many there are is a matter of time."""
+    return [steady(line) for line in text.splitlines() if not _PROGRESS.match(line)]
 
 
 def steady(line: str) -> str:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from snippets import ROOT, run_snippet, snippets, steady
+from snippets import ROOT, run_snippet, snippets, steady_lines
 
 PAGES = ["functions", "datasets", "aggregates", "ordering", "joins"]
 
@@ -16,7 +16,7 @@ def test_a_page_shows_what_its_snippets_print(page: str, own_folder: Path) -> No
     for snippet in snippets(ROOT / "docs" / f"{page}.md"):
         printed = run_snippet(snippet, own_folder)
         if snippet.shown is not None:
-            assert [*map(steady, printed.splitlines())] == [*map(steady, snippet.shown.splitlines())]
+            assert steady_lines(printed) == steady_lines(snippet.shown)
 
 
 @pytest.mark.parametrize("page", PAGES)
