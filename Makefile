@@ -16,7 +16,7 @@ FIRST := $(wildcard tests/unit tests/property)
 TESTS := $(FIRST) $(filter-out $(FIRST) tests/__pycache__, $(patsubst %/,%,$(wildcard tests/*/))) $(wildcard tests/test_*.py)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types layers unit tests format bench lock clean
+.PHONY: help demo test lint types layers matrix unit tests format bench lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
@@ -26,6 +26,8 @@ demo: $(VENV)/.runtime ## run the demonstration job
 
 # The cheap checks end first, also under `make -j`; the tests' closing line is among the last.
 test: lint types layers ## everything that must pass before a change lands
+	@echo matrix
+	@$(BIN)/python tests/matrix.py > $(VENV)/matrix.txt || { cat $(VENV)/matrix.txt; exit 1; }
 	@$(MAKE) --no-print-directory tests
 
 lint: $(VENV)/.dev ## ruff: rules and format
@@ -40,6 +42,9 @@ types: $(VENV)/.dev ## mypy, strict
 layers: $(VENV)/.dev ## import-linter: who may import whom
 	@echo layers
 	@out=$$($(BIN)/lint-imports --no-logo 2>&1) || { echo "$$out"; exit 1; }
+
+matrix: $(VENV)/.dev ## which test covers which row of the fault matrix; fails if a row has none
+	@$(BIN)/python tests/matrix.py
 
 tests: $(VENV)/.dev ## pytest with coverage; ARGS='-k name' chooses
 	@echo tests

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -15,14 +16,14 @@ from typing import Any, Literal, NoReturn
 from mapreduce import manifest as manifests
 from mapreduce.codec import canonical_json, dump_code
 from mapreduce.coordinator.loop import Coordinator, Outcome
-from mapreduce.datasets import as_output
+from mapreduce.datasets import FileDataset, as_output
 from mapreduce.errors import JobError, RecordError, StorageError
 from mapreduce.executors.serial import SerialExecutor
 from mapreduce.job import Job
-from mapreduce.model import FORMAT_VERSION, Manifest, Plan, Result, Status, Totals
+from mapreduce.model import FORMAT_VERSION, Manifest, Plan, Result, Status, Totals, Work
 from mapreduce.place import Place, check_apart, check_output, place_of, run_directory
 from mapreduce.plan import make_plan, new_run_id
-from mapreduce.protocols import Executor, Observer
+from mapreduce.protocols import Executor, Observer, Output
 from mapreduce.result import JobResult
 from mapreduce.signatures import check_signatures
 from mapreduce.sinks.delivery import deliver_all, named_sinks
@@ -169,8 +170,14 @@ def _manifest(
             versions=manifests.versions(),
             previous=previous,
             key_names=tuple(job.key_names or ()),
+            output_options=_reading(as_output(job.output)),
         )
     )
+
+
+def _reading(output: Output) -> str:
+    options = output.reading if isinstance(output, FileDataset) else {}
+    return json.dumps(options, sort_keys=True) if options else ""
 
 
 def _totals(plan: Plan, maps: Sequence[Result], reduces: Sequence[Result]) -> Totals:
@@ -180,6 +187,7 @@ def _totals(plan: Plan, maps: Sequence[Result], reduces: Sequence[Result]) -> To
     slowest = max(range(len(works)), key=lambda i: works[i].seconds, default=-1)
     largest = max(range(len(reduces)), key=lambda i: reduces[i].work.pairs, default=-1)
     user = sum(work.user_seconds for work in works)
+    skewed = max((result.work for result in reduces), key=lambda work: work.largest_key_pairs, default=Work())
     return Totals(
         records_in=sum(result.work.records for result in maps),
         pairs=sum(result.work.pairs for result in maps),
@@ -194,6 +202,9 @@ def _totals(plan: Plan, maps: Sequence[Result], reduces: Sequence[Result]) -> To
         slowest_seconds=round(works[slowest].seconds, 6) if works else 0.0,
         largest_shard=largest,
         largest_shard_pairs=reduces[largest].work.pairs if reduces else 0,
+        largest_key=skewed.largest_key,
+        largest_key_pairs=skewed.largest_key_pairs,
+        undecodable=sum(result.work.undecodable for result in maps),
     )
 
 

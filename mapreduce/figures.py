@@ -91,8 +91,18 @@ def _facts(manifest: Manifest) -> Iterator[tuple[str, str]]:
             "largest shard",
             f"{totals.largest_shard}, {count(totals.largest_shard_pairs, 'pair')} to reduce",
         )
+    if totals.largest_key_pairs >= max(1_000, totals.pairs / _SKEW):
+        share = f"{100 * totals.largest_key_pairs / totals.pairs:.0f} %"
+        pairs = count(totals.largest_key_pairs, "pair")
+        yield "skew", f"the key {visible(totals.largest_key)} has {pairs}, {share} of all, for one task"
+    if totals.undecodable:
+        yield "not text", f"{count(totals.undecodable, 'line')} with bytes that errors= let pass"
     yield "counters", ", ".join(f"{visible(name)} {n:,}" for name, n in manifest.counters.items())
     yield "retried", "; ".join(f"{n} × {cause}" for n, cause in retries(manifest))
+
+
+_SKEW = 10
+"""A key is named if it has more than one of so many pairs."""
 
 
 def _bytes(manifest: Manifest) -> str:

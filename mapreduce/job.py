@@ -295,6 +295,12 @@ def _validate_key_names(job: Any) -> None:
         len(set(names)) == len(names) and "value" not in names,
         f"Job {job.name}: key_names {names!r} are not all different, or one is 'value'.",
     )
+    taken = [name for name in names if isinstance(job.reduce, Mapping) and name in job.reduce]
+    _demand(
+        not taken,
+        f"Job {job.name}: key_names and reduce both have the name {', '.join(map(repr, taken))}.",
+        "Choose another for one of them.",
+    )
     _demand(
         getattr(job.output, "suffix", "").split(".")[1:2] != ["txt"],
         f"Job {job.name}: Text has no fields for key_names.",

@@ -114,6 +114,7 @@ class _Mapping:
         records = size = pairs = 0
         user = 0.0
         self._unsettled.clear()
+        undecodable = getattr(source, "undecodable", 0)
         reported = time.perf_counter()
         for block in self._blocks(source, split):
             spent, made = self._take(block)
@@ -126,7 +127,13 @@ class _Mapping:
                 report(size, records, pairs)
                 reported = now
         self._take(None)
-        return Work(records=records, pairs=pairs, bytes_in=size, user_seconds=user)
+        return Work(
+            records=records,
+            pairs=pairs,
+            bytes_in=size,
+            user_seconds=user,
+            undecodable=getattr(source, "undecodable", 0) - undecodable,
+        )
 
     def _blocks(self, source: Any, split: Split) -> Iterator[Any]:
         return source.read_frames(split) if self._frames else source.read(split)  # type: ignore[no-any-return]

@@ -180,6 +180,11 @@ class Work:
     seconds: float = 0.0
     """Time of the whole attempt."""
     peak_memory: int = 0
+    largest_key: str = ""
+    """The key with the most pairs, as text, of a reduce that saw all pairs of its keys."""
+    largest_key_pairs: int = 0
+    undecodable: int = 0
+    """Lines with bytes that are no text, which `errors=` let pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +269,11 @@ class Totals:
     slowest_seconds: float = 0.0
     largest_shard: int = -1
     largest_shard_pairs: int = 0
+    largest_key: str = ""
+    """The key with the most pairs, as text, where pairs are not combined before the reduce."""
+    largest_key_pairs: int = 0
+    undecodable: int = 0
+    """Lines with bytes that are no text, which `errors=` let pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +310,8 @@ class Manifest:
     previous: str = ""
     key_names: tuple[str, ...] = ()
     """Fields that a pair's key was written as."""
+    output_options: str = ""
+    """What reading the parts needs, as a JSON object of the dataset's options; "" for nothing."""
     digest: str = ""
 
 

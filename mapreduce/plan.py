@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from mapreduce.codec import canonical_json, dump_code, sha256
-from mapreduce.datasets import as_output, as_source
+from mapreduce.datasets import FileDataset, as_output, as_source
 from mapreduce.errors import InputMissing, JobError
 from mapreduce.job import Job
 from mapreduce.model import InputFile, Plan, Split
@@ -85,14 +85,24 @@ def _shards(job: Job, files: Sequence[InputFile]) -> int:
 def _options(job: Job, limit: int | None) -> dict[str, object]:
     return {
         "name": job.name,
-        "source": [repr(as_source(given.source)) for given in job.inputs],
-        "output": repr(as_output(job.output)),
+        "source": [_described(as_source(given.source)) for given in job.inputs],
+        "output": _described(as_output(job.output)),
         "shards": job.shards,
         "limit": limit,
         "by_key": isinstance(job.partition, TotalOrder),
         "key_names": list(job.key_names or ()),
         "side": sha256(dump_code({"side": dict(job.side)})),
     }
+
+
+def _described(dataset: object) -> dict[str, str]:
+    """A dataset with all its options, if it is one of ours: another's may have other texts elsewhere."""
+    described = {"": repr(dataset)}
+    if isinstance(dataset, FileDataset):
+        described |= {name: repr(value) for name, value in vars(dataset).items() if not name.startswith("_")}
+        described |= {"reading": repr(dataset.reading)}
+        described.pop("undecodable", None)
+    return described
 
 
 def _first_records(source: Source, splits: Sequence[Split], limit: int) -> list[Split]:

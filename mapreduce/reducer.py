@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 from mapreduce.aggregates import Aggregate, Together, as_aggregate
@@ -16,30 +17,77 @@ from mapreduce.job import Job
 from mapreduce.keys import order_bytes
 from mapreduce.model import Segments, Work
 from mapreduce.ordering import Range
-from mapreduce.protocols import RecordWriter, Report, Store
+from mapreduce.protocols import RecordWriter, Report
 from mapreduce.shuffle.columns import Pairs, concat, python_keys
 from mapreduce.shuffle.frames import as_frame, frame_records, group_frames
 from mapreduce.shuffle.groups import Values, grouped, ordered
 from mapreduce.shuffle.placing import within
 from mapreduce.shuffle.segments import read_segments
 from mapreduce.shuffle.states import finish_states
+from mapreduce.shuffle.streaming import GroupSizes, StreamedValues, is_large, streamed
 from mapreduce.signatures import with_context
+from mapreduce.store.local import LocalStore
 from mapreduce.timing import Timed
 
-Group = tuple[Any, list[Any]]
+Group = tuple[Any, Any]
+"""A key, and its values as a list, or, where they are streamed, as an iterator."""
 Reduce = Callable[[list[Group]], Iterable[Any]]
+SHOWN_KEY = 100
+"""Characters of a key that are kept to name it."""
 
 
 def run_reduce(
     job: Job,
-    store: Store,
-    inputs: Iterable[Segments],
+    store: LocalStore,
+    inputs: Sequence[Segments],
     wanted: Range | None,
     writer: RecordWriter,
     context: Context,
     report: Report,
 ) -> Work:
-    """Reduce one shard. `inputs` are the maps' segments in map order; of them the keys in `wanted`."""
+    """Reduce one shard. `inputs` are the maps' segments in map order; of them the keys in `wanted`.
+
+    A shard that is larger than a range of it may be is streamed, unless its states or its groups are
+    taken as columns.
+    """
+    by_columns = job.combines or takes_frames(job.reduce)
+    with set_up("reduce", job.reduce, context):
+        if is_large(inputs) and not by_columns:
+            work = _reduce_streamed(job, store, inputs, wanted, writer, context)
+        else:
+            work = _reduce_whole(job, store, inputs, wanted, writer, context, report)
+    size = sum(chunk.length for segments in inputs for chunk in segments.chunks)
+    return replace(work, records=writer.records, bytes_in=size)
+
+
+def _reduce_streamed(
+    job: Job,
+    store: LocalStore,
+    inputs: Sequence[Segments],
+    wanted: Range | None,
+    writer: RecordWriter,
+    context: Context,
+) -> Work:
+    sizes = GroupSizes()
+    sort_key = _sort_key(job.order_values) if job.order_values else None
+
+    def batches() -> Iterator[list[Group]]:
+        for key, values in streamed(store, inputs, wanted, store.root, sizes):
+            yield [(key, iter(sorted(values, key=sort_key)) if sort_key else StreamedValues(values))]
+
+    user = _write_groups(_reduction(job, context), function_name(job.reduce), batches(), writer)
+    return _counted(sizes, user)
+
+
+def _reduce_whole(
+    job: Job,
+    store: LocalStore,
+    inputs: Sequence[Segments],
+    wanted: Range | None,
+    writer: RecordWriter,
+    context: Context,
+    report: Report,
+) -> Work:
     parts: list[Pairs] = []
     size = rows = 0
     for segments in inputs:
@@ -50,23 +98,44 @@ def run_reduce(
                 rows += len(pairs)
         size += sum(chunk.length for chunk in segments.chunks)
         report(size, 0, rows)
-    with set_up("reduce", job.reduce, context):
-        groups, user = _write(job, parts, writer, context) if parts else (0, 0.0)
-    return Work(records=writer.records, pairs=rows, groups=groups, bytes_in=size, user_seconds=user)
+    work = _write(job, parts, writer, context) if parts else Work()
+    return replace(work, pairs=rows)
 
 
-def _write(job: Job, parts: list[Pairs], writer: RecordWriter, context: Context) -> tuple[int, float]:
-    """The number of groups, and seconds in the reduce function."""
+def _write(job: Job, parts: list[Pairs], writer: RecordWriter, context: Context) -> Work:
     aggregate = as_aggregate(job.reduce)
     if aggregate and job.combines:
-        return _write_states(aggregate, parts, writer), 0.0
+        return Work(groups=_write_states(aggregate, parts, writer))
     pairs = concat(parts)
     if job.order_values is not None:
         pairs = ordered(pairs, _sort_key(job.order_values))
     if takes_frames(job.reduce):
         return _write_frames(job, pairs, writer, context)
-    reduce: Reduce = _aggregating(aggregate) if aggregate else _Reduction(job, context)
-    return _write_groups(reduce, function_name(job.reduce), pairs, writer)
+    sizes = GroupSizes()
+
+    def batches() -> Iterator[list[Group]]:
+        for batch in grouped(pairs):
+            sizes.add_batch([key for key, _ in batch], [len(values) for _, values in batch])
+            yield batch
+
+    user = _write_groups(_reduction(job, context), function_name(job.reduce), batches(), writer)
+    return _counted(sizes, user)
+
+
+def _counted(sizes: GroupSizes, user_seconds: float) -> Work:
+    largest = safe_repr(sizes.key)[:SHOWN_KEY] if sizes.largest else ""
+    return Work(
+        pairs=sizes.rows,
+        groups=sizes.groups,
+        user_seconds=user_seconds,
+        largest_key=largest,
+        largest_key_pairs=sizes.largest,
+    )
+
+
+def _reduction(job: Job, context: Context) -> Reduce:
+    aggregate = as_aggregate(job.reduce)
+    return _aggregating(aggregate) if aggregate else _Reduction(job, context)
 
 
 def _write_states(aggregate: Aggregate, parts: list[Pairs], writer: RecordWriter) -> int:
@@ -79,10 +148,10 @@ def _write_states(aggregate: Aggregate, parts: list[Pairs], writer: RecordWriter
     return len(results)
 
 
-def _write_groups(reduce: Reduce, name: str, pairs: Pairs, writer: RecordWriter) -> tuple[int, float]:
-    groups = 0
+def _write_groups(reduce: Reduce, name: str, batches: Iterable[list[Group]], writer: RecordWriter) -> float:
+    """Seconds in the reduce function."""
     records = Timed([])
-    for batch in grouped(pairs):
+    for batch in batches:
         gc.disable()
         try:
             records = Timed(reduce(batch), records.seconds)
@@ -91,11 +160,10 @@ def _write_groups(reduce: Reduce, name: str, pairs: Pairs, writer: RecordWriter)
             raise located(error, f"reduce {name}", None) from None
         finally:
             gc.enable()
-        groups += len(batch)
-    return groups, records.seconds
+    return records.seconds
 
 
-def _write_frames(job: Job, pairs: Pairs, writer: RecordWriter, context: Context) -> tuple[int, float]:
+def _write_frames(job: Job, pairs: Pairs, writer: RecordWriter, context: Context) -> Work:
     call = with_context(cast("Callable[..., Any]", job.reduce), context)
     where = f"reduce {function_name(job.reduce)} failed"
     groups = 0
@@ -114,7 +182,7 @@ def _write_frames(job: Job, pairs: Pairs, writer: RecordWriter, context: Context
         if isinstance(error, MapReduceError) and not isinstance(error, UserFunctionError):
             raise located(error, where, None) from None
         raise user_error(error, where) from error
-    return groups, seconds
+    return Work(groups=groups, user_seconds=seconds)
 
 
 def _aggregating(aggregate: Aggregate) -> Reduce:
@@ -153,7 +221,7 @@ class _Reduction:
         key: Any = None
         try:
             for key, values in batch:
-                given = self._call(key, Values(values))
+                given = self._call(key, Values(values) if type(values) is list else values)
                 if type(given) in (tuple, dict, str, bytes):
                     raise TypeError(
                         f"it returned a {type(given).__name__}; yield the record, or return a list"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,13 +21,24 @@ from mapreduce.tabular import data_frame, demand
 if TYPE_CHECKING:
     import polars as pl
 
-_READERS: dict[str, Output] = {
-    "Csv": Csv("."),
-    "JsonLines": JsonLines("."),
-    "Kept": Kept(),
-    "Parquet": Parquet("."),
-    "Text": Text("."),
+_READERS: dict[str, type[Csv] | type[JsonLines] | type[Parquet] | type[Text]] = {
+    "Csv": Csv,
+    "JsonLines": JsonLines,
+    "Parquet": Parquet,
+    "Text": Text,
 }
+
+
+def _reader(manifest: Manifest) -> Output:
+    """The dataset that reads a result's parts. Raises ManifestError for one of the user's own."""
+    if manifest.output == Kept.__name__:
+        return Kept()
+    if manifest.output not in _READERS:
+        raise ManifestError(
+            f"Run {manifest.run_id} was written as {manifest.output}, which is not known here.",
+            hint="Read the parts that the manifest names with that dataset.",
+        )
+    return _READERS[manifest.output](".", **json.loads(manifest.output_options or "{}"))
 
 
 class JobResult:
@@ -78,11 +90,7 @@ class JobResult:
         return tuple(attempt.error for attempt in self.manifest.attempts if attempt.error)
 
     def __iter__(self) -> Iterator[Any]:
-        output = self._output or _READERS.get(self.manifest.output)
-        if output is None:
-            raise ManifestError(
-                f"{self.path} was written as {self.manifest.output}, which is not known here."
-            )
+        output = self._output or _reader(self.manifest)
         names = self.manifest.key_names
         for part in self.parts:
             plain = decompress(self.part_bytes(part), compression_of_suffix(part.name), part.name)

@@ -26,14 +26,16 @@ def data_frame(records: Iterable[Any], key_names: Sequence[str]) -> pl.DataFrame
 
 
 def _fields(record: Any, key_names: Sequence[str]) -> dict[str, Any]:
-    if type(record) is dict:
-        return {str(name): value for name, value in record.items()}
-    if type(record) is not tuple or len(record) != 2:
+    if type(record) is tuple and len(record) == 2:
+        record = {"key": record[0], "value": record[1]}
+    if type(record) is not dict:
         return {"record": record}
-    key, value = record
-    if type(key) is tuple and len(key) == len(key_names):
-        return {**dict(zip(key_names, key, strict=True)), "value": value}
-    return {"key": key, "value": value}
+    row = {str(name): value for name, value in record.items()}
+    key = row.get("key")
+    others = {name: value for name, value in row.items() if name != "key"}
+    if type(key) is tuple and len(key) == len(key_names) and others.keys().isdisjoint(key_names):
+        return dict(zip(key_names, key, strict=True)) | others
+    return row
 
 
 def _column(name: str, values: list[Any]) -> pl.Series:

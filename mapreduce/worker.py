@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, cast
 
 from mapreduce.codec import from_plain
 from mapreduce.context import Context
-from mapreduce.datasets import as_output, as_source
+from mapreduce.datasets import Kept, as_output, as_source
 from mapreduce.datasets.compression import compressing
 from mapreduce.datasets.naming import KeyNaming
 from mapreduce.errors import MapReduceError, ValueTypeError, internal
@@ -99,8 +99,9 @@ class Workbench:
             with compressing(cast(BinaryIO, stored), self.output.compression) as packing:
                 plain = DigestingStream(packing) if self.output.compression else stored
                 writer = self.output.writer(cast(BinaryIO, plain))
-                if self.job.key_names and self.output.path is not None:
-                    writer = KeyNaming(writer, self.job.key_names)
+                if self.job.key_names:
+                    kept = isinstance(self.output, Kept)
+                    writer = KeyNaming(writer, self.job.key_names, keep_pairs=kept)
                 part = PartFile(index, name, stored, plain, writer)
                 yield part
                 part.writer.close()

@@ -93,7 +93,7 @@ class Aggregate(ABC):
 
     # ------------------------------------------------------------ what is aggregated
 
-    def take(self, values: Sequence[Any]) -> list[list[Any]]:
+    def take(self, values: list[Any]) -> list[list[Any]]:
         """Columns of what is aggregated, checked. Raises ValueTypeError and UserFunctionError.
 
         With `by` they are two, what is compared and what is returned. Where one has None, both have:
@@ -105,9 +105,9 @@ class Aggregate(ABC):
         self.examine(column)
         return [column]
 
-    def _take_pairs(self, values: Sequence[Any]) -> list[list[Any]]:
+    def _take_pairs(self, values: list[Any]) -> list[list[Any]]:
         compared = choose(repr(self), "by", self.by, values)
-        returned = choose(repr(self), "of", self.of, values)
+        returned = list(choose(repr(self), "of", self.of, values))
         self.examine(compared)
         if _NONE in set(map(type, compared)) or _NONE in set(map(type, returned)):
             for index, pair in enumerate(zip(compared, returned, strict=True)):

@@ -35,13 +35,13 @@ def valid(name: str, option: str, choice: Any) -> Any:
     )
 
 
-def choose(who: str, option: str, choice: Choice, values: Sequence[Any]) -> list[Any]:
+def choose(who: str, option: str, choice: Choice, values: list[Any]) -> list[Any]:
     """What `choice` says of each value. Raises ValueTypeError, and UserFunctionError for its function.
 
-    `who` and `option` are the aggregate and the option in messages.
+    `who` and `option` are the aggregate and the option in messages. The result may be `values` itself.
     """
     if choice is None:
-        return list(values)
+        return values
     if isinstance(choice, int):
         _demand(who, option, (tuple, list), "tuples or lists", values)
         with suppress(IndexError, TypeError):  # a short one, a None
@@ -77,4 +77,4 @@ def _called(who: str, option: str, function: Callable[[Any], Any], values: Seque
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        raise user_error(error, f"{option} of {who} failed") from error
+        raise user_error(error, f"{who} failed in its {option}") from error

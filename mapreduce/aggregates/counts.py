@@ -26,7 +26,7 @@ class Count(Aggregate):
     def keeps_values(self) -> bool:
         return False
 
-    def take(self, values: Sequence[Any]) -> list[list[Any]]:
+    def take(self, values: list[Any]) -> list[list[Any]]:
         """Whether each value counts; all do without `of`."""
         if self.of is None:
             return [[True] * len(values)]

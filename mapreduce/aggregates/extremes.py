@@ -56,14 +56,14 @@ class _Extreme(Aggregate):
             return None
         return state[0][1] if self.wide else state[0]
 
-    def best(self, column: str, code: str) -> pl.Expr:
-        """The first of the best values of a column of the given code."""
+    def best(self, frame: pl.DataFrame, column: str) -> pl.Expr:
+        """The first of the best values of a column."""
         import polars as pl
 
         values = pl.col(column)
-        if code != "f":
+        if frame[column].dtype != pl.Float64 or _all_differ(frame[column]):
             return values.max() if self._largest else values.min()
-        return values.filter(values == self._extreme(values, code)).first()
+        return values.filter(values == self._extreme(values, "f")).first()
 
     def _extreme(self, values: pl.Expr, code: str) -> pl.Expr:
         if self._largest:
@@ -74,8 +74,7 @@ class _Extreme(Aggregate):
         import polars as pl
 
         if not self.wide:
-            code = "" if layout == "f" and _all_differ(frame[f"{prefix}0"]) else layout
-            return [self.best(f"{prefix}0", code).alias("s0")]
+            return [self.best(frame, f"{prefix}0").alias("s0")]
         values = pl.col(f"{prefix}0")
         best = values == self._extreme(values, layout[1])
         return [pl.col(f"{prefix}{index}").filter(best).first().alias(f"s{index}") for index in range(2)]

@@ -19,7 +19,6 @@ from mapreduce.aggregates.exact import (
     root,
     scaled,
     total,
-    wild,
 )
 from mapreduce.aggregates.extremes import Max, Min
 from mapreduce.aggregates.squares import WIDTH, bucket_squares, float_parts, int_parts, int_squares
@@ -98,7 +97,7 @@ class Stats(Aggregate):
         if layout not in ("i", "o", "f"):
             return None
         parts = float_parts(frame) if layout == "f" else int_parts(frame)
-        ends = [_MIN.best("v0", layout).alias("s6"), _MAX.best("v0", layout).alias("s7")]
+        ends = [_MIN.best(frame, "v0").alias("s6"), _MAX.best(frame, "v0").alias("s7")]
         count = pl.col("v0").count().cast(pl.Int64).alias("s5")
         made = group.by(parts, pl.col(_SUMS[:4]).sum(), count, *ends, also=["s0"])
         return {"i": "I", "o": "O", "f": "F"}[layout], made
@@ -106,7 +105,7 @@ class Stats(Aggregate):
     def merge_rows(self, frame: pl.DataFrame, group: Grouping, layout: str) -> pl.DataFrame:
         import polars as pl
 
-        return group.by(frame, pl.col(_SUMS).sum(), *_ends(layout), also=["s0"])
+        return group.by(frame, pl.col(_SUMS).sum(), *_ends(frame), also=["s0"])
 
     def results(self, frame: pl.DataFrame, group: Grouping, layout: str) -> tuple[pl.DataFrame, list[Any]]:
         import polars as pl
@@ -114,7 +113,7 @@ class Stats(Aggregate):
         merged = self.merge_rows(frame, group, layout)
         if layout == "F":  # of equal values all are in one bucket, so it does not matter which is first
             columns = [pl.col("s0"), pl.col(_SUMS[:4]), pl.col("s5").sum()]
-            merged = group.by(merged, *columns, *_ends(layout))
+            merged = group.by(merged, *columns, *_ends(merged))
         return merged, list(map(self.result, self.to_states(merged, layout)))
 
     def to_states(self, frame: pl.DataFrame, layout: str) -> list[Any]:
@@ -124,9 +123,8 @@ class Stats(Aggregate):
         return [_float_state(*row) for row in rows]
 
 
-def _ends(layout: str) -> list[pl.Expr]:
-    code = {"F": "f", "I": "i", "O": "o"}[layout]
-    return [_MIN.best("s6", code).alias("s6"), _MAX.best("s7", code).alias("s7")]
+def _ends(frame: pl.DataFrame) -> list[pl.Expr]:
+    return [_MIN.best(frame, "s6").alias("s6"), _MAX.best(frame, "s7").alias("s7")]
 
 
 def _int_state(_: int, sums: int, high: int, middle: int, low: int, count: int, *ends: Any) -> list[Any]:
@@ -153,7 +151,7 @@ def _wrapped(ends: Any) -> list[list[Any]]:
 def _deviation(numbers: list[Any], ints: int, floats: int, number: int) -> float | None:
     if number < 2:
         return None
-    if wild(numbers) is not None or any(numbers[2:]):
+    if any(numbers[2:]):
         return math.nan
     shift = 0 if numbers[1] is None else SCALE
     sums = (int(numbers[0]) << shift) + (numbers[1] or 0)

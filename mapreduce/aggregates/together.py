@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mapreduce.aggregates.base import Aggregate
@@ -67,7 +67,7 @@ class Together(Aggregate):
     def wide(self) -> bool:
         return True
 
-    def take(self, values: Sequence[Any]) -> list[list[Any]]:
+    def take(self, values: list[Any]) -> list[list[Any]]:
         if self.counts_pairs:
             return [[None] * len(values)]
         columns = []
@@ -91,18 +91,16 @@ class Together(Aggregate):
         return [member.empty() for member in self.members.values()]
 
     def add(self, state: list[Any], value: Any) -> list[Any]:
-        return self._each(Aggregate.add.__name__, state, self.inputs(value))
+        rows = zip(self.members.values(), state, self.inputs(value), strict=True)
+        return [member.add(own, item) for member, own, item in rows]
 
     def merge(self, state: list[Any], other: list[Any]) -> list[Any]:
-        return self._each(Aggregate.merge.__name__, state, other)
-
-    def _each(self, method: str, *arguments: list[Any]) -> list[Any]:
-        calls: list[Callable[..., Any]] = [getattr(member, method) for member in self.members.values()]
-        return [call(*given) for call, *given in zip(calls, *arguments, strict=True)]
+        rows = zip(self.members.values(), state, other, strict=True)
+        return [member.merge(own, more) for member, own, more in rows]
 
     def result(self, state: list[Any]) -> dict[str, Any]:
-        results = self._each(Aggregate.result.__name__, state)
-        return dict(zip(self.members, results, strict=True))
+        rows = zip(self.members.items(), state, strict=True)
+        return {name: member.result(own) for (name, member), own in rows}
 
     def apply(self, values: Iterable[Any]) -> dict[str, Any]:
         values = list(values)

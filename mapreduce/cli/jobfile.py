@@ -16,14 +16,14 @@ from dataclasses import replace
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import CodeType, ModuleType, NoneType
 from typing import Any
 
 from mapreduce.codec import ship_by_value
 from mapreduce.datasets import Records
 from mapreduce.datasets.base import FileDataset
 from mapreduce.errors import JobError, MapReduceError
-from mapreduce.job import Job
+from mapreduce.job import Job, has_inputs
 from mapreduce.parameters import params
 
 MODULE = "__mapreduce_job__"
@@ -68,10 +68,12 @@ def _moved(option: str, dataset: Any, paths: list[str]) -> Any:
         moved = copy.copy(dataset)
         moved.paths = paths
         return moved
-    if dataset is not None and not isinstance(dataset, (str, os.PathLike, list, tuple, Records)):
+    several = has_inputs(dataset)
+    if several or not isinstance(dataset, (str, os.PathLike, list, tuple, Records, NoneType)):
         name = option.removeprefix("--").upper()
+        what = "several Inputs, each with its map" if several else f"a {type(dataset).__name__}"
         raise JobError(
-            f"{option} can't replace a {type(dataset).__name__}.",
+            f"{option} can't replace {what}.",
             hint=f'Write params["{name}"] in the job file, and give --set {name}=….',
         )
     return paths[0] if len(paths) == 1 else paths
@@ -179,8 +181,8 @@ def _choose(module: ModuleType, path: Path, name: str) -> Job:
         if isinstance(job, Job):
             return job
         raise JobError(f"{path} has no job called {name!r}.", hint=_which(jobs, path))
-    if len(jobs) == 1:
-        return next(iter(jobs.values()))
+    if len(jobs) == 1 or "job" in jobs:
+        return jobs.get("job") or next(iter(jobs.values()))
     if jobs:
         raise JobError(f"{path} has {len(jobs)} jobs.", hint=_which(jobs, path))
     raise JobError(f"{path} has no job.", hint=f"Write, at its top level: {_EXAMPLE}")

@@ -41,7 +41,8 @@ def run(
 ) -> int:
     """Run a job.
 
-    FILE.py is a Python file with a Job at its top level; :JOB names it where there are several.
+    FILE.py is a Python file with a Job at its top level; :JOB names it where there are several and
+    none is called job.
     Modules beside the file can be imported by it.
     """
     if on != "serial":

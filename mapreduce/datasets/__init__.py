@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from mapreduce.datasets.base import FileDataset
 from mapreduce.datasets.csv import Csv
 from mapreduce.datasets.files import FileRecord, Files
 from mapreduce.datasets.jsonlines import JsonLines
@@ -16,6 +17,7 @@ from mapreduce.protocols import Output, Source
 
 __all__ = [
     "Csv",
+    "FileDataset",
     "FileRecord",
     "Files",
     "JsonLines",

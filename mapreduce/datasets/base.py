@@ -46,6 +46,11 @@ class FileDataset:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(self.paths)})"
 
+    @property
+    def reading(self) -> dict[str, Any]:
+        """Options, as plain data, that reading a part of this output needs, beside its path."""
+        return {}
+
     def files(self) -> list[InputFile]:
         """The input's files in order, each with size, fingerprint and compression."""
         return [self._describe(path) for path in inputs.expand(self.paths, self.profile)]
@@ -91,6 +96,8 @@ class LineDataset(FileDataset):
         if growing not in (None, "snapshot"):
             raise JobError(f"growing={growing!r}.", hint='Give None or "snapshot".')
         self.growing = growing is not None
+        self.undecodable = 0
+        """Lines read by this object that had bytes which `errors` let pass."""
 
     @property
     def encoding(self) -> str:
@@ -102,6 +109,11 @@ class LineDataset(FileDataset):
         """What happens to bytes that are not text."""
         return self._lines.errors
 
+    @property
+    def reading(self) -> dict[str, Any]:
+        """How bytes become text."""
+        return {"encoding": self.encoding, "errors": self.errors}
+
     def _describe(self, path: str) -> InputFile:
         return inputs.describe(path, self.profile, self.growing)
 
@@ -111,11 +123,12 @@ class LineDataset(FileDataset):
 
     def splits(self, files: Sequence[InputFile]) -> list[Cut]:
         """Byte ranges of `split_size`; a compressed file is one."""
-        return [
-            Cut(file, start, file.size if self._is_whole(file) else min(start + self.split_size, file.size))
-            for file in files
-            for start in ([0] if self._is_whole(file) else range(0, file.size, self.split_size))
-        ]
+        return [cut for file in files for cut in self._cuts(file)]
+
+    def _cuts(self, file: InputFile) -> Iterator[Cut]:
+        step = max(file.size, 1) if self._is_whole(file) else self.split_size
+        for start in range(0, file.size, step):
+            yield Cut(file, start, min(start + step, file.size))
 
     @contextmanager
     def _opened(self, file: InputFile) -> Iterator[BinaryIO]:
@@ -129,6 +142,8 @@ class LineDataset(FileDataset):
         """(offset, bytes) of the whole lines that begin in [start, stop), without a byte order mark."""
         size = self.block_size or default_size
         for offset, data in line_blocks(stream, start, stop, size, self.max_record, file.uri):
+            if self.errors != "strict":
+                self.undecodable += self._lines.undecodable(data)
             if offset == 0 and self.encoding == "utf-8" and data.startswith(codecs.BOM_UTF8):
                 yield len(codecs.BOM_UTF8), data[len(codecs.BOM_UTF8) :]
             else:

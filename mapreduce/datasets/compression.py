@@ -202,11 +202,8 @@ class Decompressed:
         return InputCorrupt(
             f"{file.uri} {what}: {why} (at byte {self._fed:,} of {file.size:,} stored, "
             f"after {self._given:,} good bytes).",
-            hint=f"Get it again, or see how far `{_TEST[file.compression]} -t {file.uri}` comes.",
+            hint=f"Get it again, or see how far `{file.compression} -t {file.uri}` comes.",
         )
-
-
-_TEST = {"gzip": "gzip", "bzip2": "bzip2", "xz": "xz", "zstd": "zstd"}
 
 
 def decompressed(stored: BinaryIO, file: InputFile, max_ratio: int) -> BinaryIO:

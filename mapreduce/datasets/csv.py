@@ -7,8 +7,15 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO
 
 from mapreduce.datasets.base import FRAMES_BLOCK, RECORDS_BLOCK, LineDataset, Paths
-from mapreduce.datasets.blocks import LineBlock, PlacedFrame, SpanBlock, first_records, line_starts
-from mapreduce.datasets.csvframes import rows_frame
+from mapreduce.datasets.blocks import (
+    LineBlock,
+    PlacedFrame,
+    SpanBlock,
+    first_records,
+    first_rows,
+    line_starts,
+)
+from mapreduce.datasets.csvframes import plain_text_frame, text_frame, typed
 from mapreduce.datasets.csvrows import BadRow, RowJoiner, RowParser
 from mapreduce.datasets.csvwriter import CsvWriter, read_rows
 from mapreduce.datasets.lines import record_too_large
@@ -119,13 +126,41 @@ class Csv(LineDataset):
                 f"{split.file.uri} has no column {missing[0]!r}; it has {', '.join(names)[:200]}.",
                 hint="Mend schema=, or give header=[names] for a file without a header line.",
             )
-        rows = self._rows(split, FRAMES_BLOCK, len(columns), behind)
-        for block in first_records(rows, split.records):
+        frames = self._text_frames(split, columns, list(schema), behind)
+        for placed in first_rows(frames, split.records):
             try:
-                yield PlacedFrame(rows_frame(columns, block.records, schema), block)
+                yield PlacedFrame(typed(placed.frame, schema), placed)
             except Misfit as error:
-                row = self.separator.join(block.records[error.row])
-                raise self._malformed(block.locate(error.row), str(error), row) from None
+                raise RecordMalformed(f"{placed.locate(error.row)}: {error}.", hint=_ROWS_HINT) from None
+
+    def _text_frames(
+        self, split: Split, columns: Sequence[str], wanted: Sequence[str], behind: int
+    ) -> Iterator[PlacedFrame]:
+        """Frames of String columns: by polars where a block has no quote, else row by row."""
+        file, quote = split.file, (self.quote or "").encode()
+        make = self._joined(file) if self.multiline else self._lined(file)
+        simple = not self.multiline and (self.encoding, self.errors) == ("utf-8", "strict")
+        with self._opened(file) as stream:
+            for offset, data in self._data(stream, file, *self._range(split), FRAMES_BLOCK):
+                skip = max(behind - offset, 0)
+                frame = None
+                if simple and not (quote and quote in data):
+                    frame = plain_text_frame(columns, data[skip:], self.separator, wanted)
+                if frame is not None:
+                    yield PlacedFrame(frame, LineBlock(file.uri, offset + skip, data[skip:], []))
+                elif block := make(offset, data, skip, len(columns)):
+                    yield self._row_frame(block, columns, wanted)
+        if block := make(file.size, b"", 0, len(columns)):
+            yield self._row_frame(block, columns, wanted)
+
+    @staticmethod
+    def _row_frame(
+        block: LineBlock | SpanBlock, columns: Sequence[str], wanted: Sequence[str]
+    ) -> PlacedFrame:
+        try:
+            return PlacedFrame(text_frame(columns, block.records, wanted), block)
+        except Misfit as error:
+            raise RecordMalformed(f"{block.locate(error.row)}: {error}.", hint=_ROWS_HINT) from None
 
     def _rows(self, split: Split, size: int, width: int, behind: int) -> Iterator[LineBlock | SpanBlock]:
         """Blocks of rows, each a list of str, all of one width, from the byte `behind` the header on."""
@@ -207,7 +242,7 @@ class Csv(LineDataset):
         self, parser: RowParser, texts: list[str], block: LineBlock | SpanBlock, width: int | None
     ) -> list[list[str]]:
         try:
-            rows = list(map(parser.parse, texts))
+            rows = parser.parse_all(texts)
         except BadRow:
             rows = []
         if len(rows) == len(texts) and (width is None or all(len(row) == width for row in rows)):
@@ -233,6 +268,11 @@ class Csv(LineDataset):
     def writer(self, stream: BinaryIO) -> RecordWriter:
         """A writer of one part; `header`, if it is a list, must be the fields of every record."""
         return CsvWriter(stream, self.separator, self.quote, self.header, self.encoding, self.errors)
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """How text becomes fields."""
+        return super().reading | {"separator": self.separator, "quote": self.quote, "header": self.header}
 
     def read_part(self, stream: BinaryIO, pairs: bool) -> Iterator[Any]:
         """Dicts of str, or lists where there is no header; of pairs, (key, value) as two str."""

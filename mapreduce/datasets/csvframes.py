@@ -1,4 +1,4 @@
-"""Rows of text as frames with a schema."""
+"""Rows of text as frames: first of text, then with the types of a schema."""
 
 from __future__ import annotations
 
@@ -9,42 +9,87 @@ from typing import Any
 from mapreduce.datasets.schema import Misfit
 
 
-def rows_frame(names: Sequence[str], rows: Sequence[Sequence[str]], schema: dict[str, Any]) -> Any:
-    """The columns of `schema`, in its order. Raises Misfit."""
+def text_frame(names: Sequence[str], rows: Sequence[Sequence[str]], wanted: Sequence[str]) -> Any:
+    """Some columns of rows, as String. Raises Misfit for text that is no Unicode."""
     import polars as pl
 
-    columns = []
-    for name, kind in schema.items():
-        at = names.index(name)
-        columns.append(text_column(name, [row[at] for row in rows], kind))
-    return pl.DataFrame(columns)
+    places = [(name, names.index(name)) for name in wanted]
+    return pl.DataFrame([_text_column(name, [row[at] for row in rows]) for name, at in places])
 
 
-def text_column(name: str, texts: Sequence[str], kind: Any) -> Any:
-    """Texts as a column: what polars' strict cast makes of them, dates in ISO form. Raises Misfit."""
+def _text_column(name: str, texts: list[str]) -> Any:
     import polars as pl
 
-    if kind == pl.String:
-        try:
-            return pl.Series(name, texts, dtype=pl.String)
-        except UnicodeEncodeError:
-            wrong = next(index for index, text in enumerate(texts) if not _is_unicode(text))
-            raise Misfit(wrong, name, texts[wrong], "String") from None
-    parse = _parser(kind)
-    if parse is not None:
-        return pl.Series(
-            name, [_parsed(parse, name, row, text, kind) for row, text in enumerate(texts)], kind
-        )
-    given = pl.Series(name, [text or None for text in texts], dtype=pl.String)
-    made = given.cast(kind, strict=False)
-    wrong_rows = (made.is_null() & given.is_not_null()).arg_true()
-    if len(wrong_rows):
-        raise Misfit(wrong_rows[0], name, texts[wrong_rows[0]], kind)
-    return made
+    try:
+        return pl.Series(name, texts, dtype=pl.String)
+    except UnicodeEncodeError:
+        wrong = next(row for row, text in enumerate(texts) if not _is_unicode(text))
+        raise Misfit(wrong, name, texts[wrong], "String") from None
 
 
 def _is_unicode(text: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def plain_text_frame(names: Sequence[str], data: bytes, separator: str, wanted: Sequence[str]) -> Any:
+    """The same of the bytes of whole UTF-8 lines without a quote, read by polars.
+
+    None where polars might read something else than we do: the rows must then be read one by one.
+    """
+    import polars as pl
+
+    data = data.replace(b"\r\n", b"\n") if b"\r" in data else data
+    rows = data.count(b"\n") + (not data.endswith(b"\n"))
+    unusual = (
+        not separator.isascii()
+        or data.startswith((b"\n", b"x\x01", b"\xef\xbb\xbf"))
+        or b"\n\n" in data
+        or b"\r" in data
+        or data.count(separator.encode()) != rows * (len(names) - 1)
+    )
+    if unusual:
+        return None
+    try:
+        frame = pl.read_csv(
+            data,
+            has_header=False,
+            schema=dict.fromkeys(map(str, range(len(names))), pl.String),
+            separator=separator,
+            quote_char=None,
+            empty_string_is_null=False,
+        )
+    except pl.exceptions.PolarsError:
+        return None
+    if frame.height != rows or any(frame.null_count().row(0)):
+        return None
+    return frame.select(frame.get_column(str(names.index(name))).alias(name) for name in wanted)
+
+
+def typed(frame: Any, schema: dict[str, Any]) -> Any:
+    """String columns with the types of a schema: what polars' cast makes of them, dates in ISO form.
+
+    An empty text is null where the type isn't String. Raises Misfit.
+    """
+    import polars as pl
+
+    return pl.DataFrame([_typed_column(frame.get_column(name), kind) for name, kind in schema.items()])
+
+
+def _typed_column(texts: Any, kind: Any) -> Any:
+    import polars as pl
+
+    if kind == pl.String:
+        return texts
+    parse = _parser(kind)
+    if parse is not None:
+        values = [_parsed(parse, texts.name, row, text, kind) for row, text in enumerate(texts)]
+        return pl.Series(texts.name, values, dtype=kind)
+    given = texts.replace("", None)
+    made = given.cast(kind, strict=False)
+    wrong = (made.is_null() & given.is_not_null()).arg_true()
+    if len(wrong):
+        raise Misfit(wrong[0], texts.name, texts[wrong[0]], kind)
+    return made
 
 
 def _parser(kind: Any) -> Callable[[str], Any] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
+from io import BufferedReader
 
 from mapreduce.datasets.base import FileDataset, Paths
 from mapreduce.errors import JobError
@@ -28,7 +28,7 @@ class FileRecord:
         """Stored bytes."""
         return self.file.size
 
-    def open(self) -> BinaryIO:
+    def open(self) -> BufferedReader:
         """The stored bytes, as a stream to read and to close; use it in a `with` statement.
 
         Raises InputChanged if the file is not the planned one, now or at the end of the statement.

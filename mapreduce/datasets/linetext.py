@@ -16,6 +16,7 @@ class LineText:
     """How a dataset's lines are decoded. Raises JobError for an encoding that has no lines."""
 
     def __init__(self, encoding: str, errors: str, owner: str) -> None:
+        self._owner = owner
         self.encoding = _checked_encoding(encoding, owner)
         if errors not in _ERRORS:
             raise JobError(f"{owner}: errors={errors!r}.", hint=f"Give one of {', '.join(_ERRORS)}.")
@@ -40,6 +41,21 @@ class LineText:
             records.pop()
         return records
 
+    def undecodable(self, data: bytes) -> int:
+        """How many of a block's lines are no text in the encoding."""
+        try:
+            data.decode(self.encoding)
+        except UnicodeDecodeError:
+            return sum(not self._is_text(line) for line in data.split(LF))
+        return 0
+
+    def _is_text(self, line: bytes) -> bool:
+        try:
+            line.decode(self.encoding)
+        except UnicodeDecodeError:
+            return False
+        return True
+
     def decode_error(self, data: bytes, offset: int, uri: str) -> DecodeError:
         """What is wrong in a block that can't be decoded, and where."""
         for line in data.split(LF):
@@ -50,7 +66,7 @@ class LineText:
                 wrong = line[error.start : error.start + 4].hex(" ")
                 return DecodeError(
                     f"{where}: not {self.encoding} text ({wrong}): {line[:200]!r}.",
-                    hint='Give the encoding: Text(…, encoding="latin-1"), or errors="replace".',
+                    hint=f'Give the encoding: {self._owner}(…, encoding="latin-1"), or errors="replace".',
                 )
             offset += len(line) + 1
         return DecodeError(f"{uri}, byte {offset:,}: not {self.encoding} text.")
@@ -59,8 +75,10 @@ class LineText:
         """The lines of a block as a polars DataFrame with the column `line`. Raises DecodeError."""
         import polars as pl
 
-        if self.encoding == "utf-8" and self.errors == "strict" and not data.startswith(b"x\x01"):
-            try:  # polars would take x\x01 for the beginning of compressed data
+        # polars takes x\x01 for the beginning of compressed data, and drops a CR that no LF follows.
+        like_ours = not data.startswith(b"x\x01") and not data.endswith(b"\r")
+        if self.encoding == "utf-8" and self.errors == "strict" and like_ours:
+            try:
                 return pl.read_lines(data, name="line")
             except pl.exceptions.ComputeError:
                 self.decode(data, offset, uri)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from itertools import pairwise
 
 from mapreduce.datasets.blocks import SpanBlock, line_starts
 from mapreduce.datasets.lines import record_too_large
@@ -29,47 +31,77 @@ class Grouping:
     def add(self, offset: int, data: bytes, lines: list[str]) -> SpanBlock | None:
         """Take whole lines; give the records that they complete."""
         starts = line_starts(data)
-        records: list[str] = []
-        spans: list[tuple[int, int]] = []
-        for index, line in enumerate(lines):
-            at = 0 if self._begins_file else offset + starts[index]  # 0: before a byte order mark
-            begins = self._match(line) is not None
-            if begins:
-                self._close(records, spans)
-            if not self._lines and self._stop is not None and at >= self._stop:
+        begins = [index for index, line in enumerate(lines) if self._match(line)]
+        if self._begins_file and lines and begins[:1] != [0]:
+            begins.insert(0, 0)
+        end = self._last_line(begins, starts, offset, len(lines))
+        begins = [index for index in begins if index < end]
+        done: list[tuple[str, int, int]] = []
+        if self._lines and (head := begins[0] if begins else end):
+            self._extend(offset, data, lines[:head], starts, head)
+        if begins:
+            self._close(done)
+            done += self._whole(offset, data, lines, starts, begins)
+            self._first = offset + starts[begins[-1]]
+            self._extend(offset, data, lines[begins[-1] : end], starts, end)
+        if not self._lines and self._stop is not None and offset + len(data) >= self._stop:
+            self.ended = True
+        if self.ended:
+            self._close(done)
+        return self._block(done)
+
+    def _whole(
+        self, offset: int, data: bytes, lines: list[str], starts: list[int], begins: list[int]
+    ) -> Iterator[tuple[str, int, int]]:
+        """The records that begin and end in a block: all but the last one that begins."""
+        has_cr = b"\r" in data
+        for first, following in pairwise(begins):
+            text = lines[first] if following - first == 1 else "\n".join(lines[first:following])
+            length = starts[following] - 1 - starts[first]
+            if has_cr:
+                last = starts[following - 1]
+                length = last + _length(data, last, starts[following]) - starts[first]
+            if length > self._max_record:
+                raise record_too_large(self._uri, offset + starts[first], self._max_record)
+            yield text, offset + starts[first], length
+
+    def _last_line(self, begins: list[int], starts: list[int], offset: int, count: int) -> int:
+        """The number of the lines before the first record of the next split."""
+        first_of_file, self._begins_file = self._begins_file and count > 0, self._begins_file and not count
+        if self._stop is None or offset + starts[-1] <= self._stop:
+            return count
+        for index in begins[1:] if first_of_file else begins:  # a byte order mark may stand before it
+            if offset + starts[index] >= self._stop:
                 self.ended = True
-                break
-            if not self._lines:
-                if not begins and not self._begins_file:
-                    continue
-                self._first = offset + starts[index]
-            self._begins_file = False
-            self._lines.append(line)
-            self._end = offset + starts[index] + _length(data, starts[index], starts[index + 1])
-            self._check_length()
-        return self._block(records, spans)
+                return index
+        return count
+
+    def _extend(self, offset: int, data: bytes, lines: list[str], starts: list[int], following: int) -> None:
+        """Add lines to the open record; `following` is the number of the line behind them."""
+        self._lines += lines
+        start = starts[following - 1]
+        self._end = offset + start + _length(data, start, starts[following])
+        if self._end - self._first > self._max_record:
+            raise record_too_large(self._uri, self._first, self._max_record)
 
     def finish(self) -> SpanBlock | None:
         """The record that the end of the file completes."""
-        records: list[str] = []
-        spans: list[tuple[int, int]] = []
-        self._close(records, spans)
-        return self._block(records, spans)
+        done: list[tuple[str, int, int]] = []
+        self._close(done)
+        return self._block(done)
 
-    def _close(self, records: list[str], spans: list[tuple[int, int]]) -> None:
+    def _close(self, done: list[tuple[str, int, int]]) -> None:
         if self._lines:
-            records.append("\n".join(self._lines))
-            spans.append((self._first, self._end - self._first))
+            done.append(("\n".join(self._lines), self._first, self._end - self._first))
             self._lines = []
 
-    def _block(self, records: list[str], spans: list[tuple[int, int]]) -> SpanBlock | None:
-        if not records:
+    def _block(self, done: list[tuple[str, int, int]]) -> SpanBlock | None:
+        if not done:
             return None
-        return SpanBlock(self._uri, records, spans, sum(length + 1 for _, length in spans))
-
-    def _check_length(self) -> None:
-        if self._end - self._first > self._max_record:
-            raise record_too_large(self._uri, self._first, self._max_record)
+        spans = [(first, length) for _, first, length in done]
+        return SpanBlock(
+            self._uri, [text for text, *_ in done], spans, sum(length + 1 for _, length in spans)
+        )
 
 
 def _length(data: bytes, start: int, following: int) -> int:

@@ -16,11 +16,14 @@ class KeyNaming:
 
     Pairs become {name: element, …, "value": value}; a dict whose `key` is a tuple gets the elements
     in its place. Other records pass. `pairs` tells of what came in.
+
+    keep_pairs: pairs pass too, for an output that keeps all types.
     """
 
-    def __init__(self, writer: RecordWriter, names: Sequence[str]) -> None:
+    def __init__(self, writer: RecordWriter, names: Sequence[str], *, keep_pairs: bool = False) -> None:
         self._writer = writer
         self._names = names
+        self._keep_pairs = keep_pairs
         self.pairs = True
 
     @property
@@ -47,7 +50,8 @@ class KeyNaming:
 
     def _named(self, record: Any) -> Any:
         if type(record) is tuple and len(record) == 2:
-            return {**self._fields(record[0]), "value": record[1]}
+            fields = self._fields(record[0])
+            return record if self._keep_pairs else {**fields, "value": record[1]}
         self.pairs = False
         if type(record) is dict and type(record.get("key")) is tuple:
             rest = {name: value for name, value in record.items() if name != "key"}

@@ -18,6 +18,7 @@ import polars as pl
 
 from mapreduce.aggregates import Aggregate, as_aggregate
 from mapreduce.codec import PLAIN, MutableValues, dump_value, load_value
+from mapreduce.errors import UserCodeError
 from mapreduce.job import Job
 from mapreduce.keys import normal_key
 from mapreduce.shuffle.columns import (
@@ -186,6 +187,7 @@ class StateBuffer(PlainBuffer):
     def __init__(self, aggregate: Aggregate) -> None:
         super().__init__()
         self._aggregate = aggregate
+        self._as_given = aggregate.of is None and not aggregate.wide
         self._columns: list[list[Any]] = []
         self._rows = 0
         self._states: list[Pairs] = []
@@ -201,11 +203,12 @@ class StateBuffer(PlainBuffer):
         if self._aggregate.counts_pairs:
             self._add_one(keys, None)
             return
+        if self._as_given and _one_int(values):
+            self._add_one(keys, self._taken(values[0]))
+            return
         columns = self._aggregate.take(values)
-        column = columns[0]
-        one = column.count(column[0]) == len(column) == countOf(map(type, column), int)
-        if one and not self._aggregate.wide:
-            self._add_one(keys, column[0])
+        if not self._as_given and not self._aggregate.wide and _one_int(columns[0]):
+            self._add_one(keys, columns[0][0])
         else:
             self._add_columns(keys, columns)
 
@@ -252,7 +255,12 @@ class StateBuffer(PlainBuffer):
         return True
 
     def count_stream(self, keys: Iterator[Any], value: Any) -> bool:
-        taken = self._taken(value)
+        if self._tallied is None:
+            return False
+        try:
+            taken = self._taken(value)
+        except UserCodeError:  # if there is a key for it, `add_repeated` will tell
+            return False
         if self._tallied != (str, taken) or not self._aggregate.can_tally(taken):
             return False
         before = len(self._tally)
@@ -367,6 +375,11 @@ class StateBuffer(PlainBuffer):
         rows = sum(map(len, self._states))
         if len(self._states) > 1 and rows > 4 * max(FLUSH_ROWS, len(self._states[0])):
             self._states = [join_states(self._aggregate, self._states)]
+
+
+def _one_int(values: list[Any]) -> bool:
+    """Whether all values are the same int."""
+    return values.count(values[0]) == len(values) == countOf(map(type, values), int)
 
 
 def make_buffer(job: Job, combine: Callable[[Any, list[Any]], Any] | None) -> Buffer:

@@ -22,6 +22,8 @@ from mapreduce.shuffle.columns import Pairs
 from mapreduce.shuffle.placing import Partition, first_key, make_run, sketch_of
 
 CHUNK_BYTES = 2**20
+READ_BYTES = 8 * CHUNK_BYTES
+"""About as much is read at once."""
 
 
 def write_segments(
@@ -41,7 +43,7 @@ def write_segments(
     for shard, start, stop in run.stretches:
         for first in range(start, stop, rows):
             piece = frame.slice(first, min(rows, stop - first))
-            data = _encode(piece)
+            data = encode(piece)
             stream.write(data)
             digest = xxhash.xxh3_128_hexdigest(data)
             prefix = first_key(run, first) if by_key else ""
@@ -50,7 +52,8 @@ def write_segments(
     return tuple(chunks), sketch_of(run, shards) if by_key else ()
 
 
-def _encode(frame: pl.DataFrame) -> bytes:
+def encode(frame: pl.DataFrame) -> bytes:
+    """The rows as an Arrow IPC stream."""
     buffer = io.BytesIO()
     frame.write_ipc_stream(buffer, compression="uncompressed")
     return buffer.getvalue()
@@ -74,11 +77,15 @@ def read_segments(store: Store, segments: Segments) -> Iterator[Pairs]:
 
 
 def _runs(chunks: tuple[Chunk, ...]) -> Iterator[tuple[int, int]]:
-    """Index ranges of chunks that lie one after another in the object: one read each."""
+    """Index ranges of chunks that lie one after another in the object: one read each, not too large."""
     start = 0
     for index in range(1, len(chunks) + 1):
         last = chunks[index - 1]
-        if index == len(chunks) or chunks[index].offset != last.offset + last.length:
+        if (
+            index == len(chunks)
+            or chunks[index].offset != last.offset + last.length
+            or last.offset + last.length - chunks[start].offset >= READ_BYTES
+        ):
             yield start, index
             start = index
 

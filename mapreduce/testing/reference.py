@@ -47,7 +47,7 @@ from mapreduce.aggregates import (
     TopK,
 )
 from mapreduce.context import Context
-from mapreduce.datasets import Csv, JsonLines, Parquet, Records, Text, as_output, as_source
+from mapreduce.datasets import Csv, JsonLines, Kept, Parquet, Records, Text, as_output, as_source
 from mapreduce.datasets.compression import compressing
 from mapreduce.functions import Identity, takes_blocks, takes_context, takes_frames
 from mapreduce.job import Input, Job
@@ -556,14 +556,19 @@ _MEANINGS: dict[type, Callable[[Any, list[Any]], Any]] = {
 
 def _write_part(job: Job, records: list[Any], result: SequentialResult) -> None:
     stream = io.BytesIO()
-    named = [_named(record, job.key_names) for record in records] if job.key_names and job.output else records
     output = as_output(job.output)
+    named = records
+    if job.key_names:
+        kept = isinstance(output, Kept)
+        named = [
+            record if kept and type(record) is tuple else _named(record, job.key_names) for record in records
+        ]
     with compressing(stream, output.compression) as plain:
         writer = output.writer(plain)
         writer.write(named)
         writer.close()
     result.parts.append(stream.getvalue())
-    result.records.extend(records)
+    result.records.extend(named if isinstance(output, Kept) else records)
 
 
 def _named(record: Any, names: Sequence[str]) -> Any:

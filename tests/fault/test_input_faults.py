@@ -92,6 +92,7 @@ def test_bytes_that_are_not_text_are_named_with_their_offset(name: str, content:
     assert "latin-1" in error.hint
 
 
+@pytest.mark.covers("D7", "gzip truncated, a bit flipped, junk behind")
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
@@ -165,6 +166,7 @@ def removed() -> None:
     Path("live.log").unlink(missing_ok=True)
 
 
+@pytest.mark.covers("D9", "replaced, grown, truncated, removed while it runs")
 @pytest.mark.parametrize(
     ("action", "says"),
     [(replaced, "changed"), (grown, "changed"), (truncated, "changed"), (removed, "went away")],
@@ -180,6 +182,7 @@ def test_a_file_that_changes_while_the_job_runs(
     assert f"live.log {says}" in error.message
 
 
+@pytest.mark.covers("D9", "gone between plan and attempt")
 def test_a_file_that_goes_between_plan_and_map() -> None:
     Path("a.log").write_bytes(b"first\n")
     Path("b.log").write_bytes(b"x\n")
@@ -218,6 +221,7 @@ def as_nobody(folder: Path, source: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.covers("D12", "root is dropped")
 @pytest.mark.skipif(os.geteuid() != 0, reason="dropping root needs root; without it the test below serves")
 @pytest.mark.parametrize("what", ["file", "folder"])
 def test_permission_denied_for_another_user(tmp_path: Path, what: str) -> None:
@@ -231,6 +235,7 @@ def test_permission_denied_for_another_user(tmp_path: Path, what: str) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.covers("D12", "no right to read")
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything; the test above drops root")
 def test_permission_denied() -> None:
     Path("a.log").write_text("a\n")

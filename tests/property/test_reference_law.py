@@ -49,7 +49,7 @@ from mapreduce import (
 )
 from mapreduce import mapper as mapper_module
 from mapreduce.datasets import records as records_module
-from mapreduce.shuffle import buffer, groups, segments
+from mapreduce.shuffle import buffer, groups, segments, streaming
 from mapreduce.testing import SequentialResult, reference, run_sequential
 
 SCRIPT = Path(__file__).with_name("law_script.py")
@@ -104,6 +104,9 @@ def test_any_job_with_small_thresholds(case: Case) -> None:
         patch.setattr(groups, "BATCH", 2)
         patch.setattr(segments, "CHUNK_BYTES", 40)
         patch.setattr(records_module, "_BLOCK", 2)
+        patch.setattr(segments, "READ_BYTES", 70)
+        patch.setattr(streaming, "RANGE_BYTES", 300)
+        patch.setattr(streaming, "CHUNK_BYTES", 40)
         patch.setattr(ordering, "PREFIX", 8)
         patch.setattr(ordering, "SAMPLES", 2)
         patch.setattr(reference, "SAMPLES", 2)

@@ -100,6 +100,7 @@ def _sequential(source: Text) -> Found:
     return run_sequential(Job(name="read", source=source, map=placed)).records
 
 
+@pytest.mark.covers("D4", "any bytes and sizes, drawn")
 @given(data=marked_bytes, split_size=sizes, block_size=sizes)
 @example(data=BOM, split_size=1, block_size=1)
 @example(data=BOM + b"\n", split_size=1, block_size=1)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from mapreduce import JsonLines, Records, Text
+from mapreduce import JobResult, JsonLines, Records, Text
 from mapreduce.cli import failure, tables
 from mapreduce.cli.app import main
 from mapreduce.cli.jobfile import MODULE, load_job
@@ -116,6 +116,21 @@ def test_source_and_output_and_shards_from_the_command_line(own_folder):
     assert output("o2") == {"x": 1, "y": 2}
 
 
+MOVED = """
+from mapreduce import Csv, Job, Parquet
+source = Csv("gone.csv", separator=";")
+job = Job("moved", source, lambda row: [row], output=Parquet("gone"))
+"""
+
+
+def test_a_dataset_that_is_moved_keeps_its_format_and_its_options(own_folder):
+    (own_folder / "moved.py").write_text(MOVED)
+    (own_folder / "x.csv").write_text("a;b\n1;2\n")
+    assert run("moved.py", "--source", "x.csv", "--output", "o2").exit_code == 0
+    assert list(JobResult.load("o2")) == [{"a": "1", "b": "2"}]
+    assert all(part.name.endswith(".parquet") for part in JobResult.load("o2").parts)
+
+
 def test_set_fills_params(own_folder):
     (own_folder / "x=y.txt").write_text("x\n")
     assert run("job.py", "--set", "SOURCE=x=y.txt").exit_code == 0
@@ -155,10 +170,13 @@ def test_a_dataset_without_paths_of_its_own_is_not_replaced(job_file):
         WORDS + "class Odd(Records):\n    pass\n\n"
         "class Mine:\n    files = splits = read = lambda *_: []\n\n"
         "odd = Job('odd', Odd([]), words)\nmine = Job('mine', Mine(), words)\n"
+        "from mapreduce import Input\njoin = Job('join', [Input('a', words), Input('b', words)])\n"
     )
     assert load_job("job.py:odd", source=["a"]).source == "a"
     with pytest.raises(JobError, match=r"--source can't replace a Mine.*params\[\"SOURCE\"\]"):
         load_job("job.py:mine", source=["a"])
+    with pytest.raises(JobError, match="--source can't replace several Inputs, each with its map"):
+        load_job("job.py:join", source=["a"])
 
 
 def test_a_sink_that_fails_is_told_and_the_result_stands(job_file):
@@ -213,6 +231,7 @@ def test_one_job_under_two_names_is_one(job_file):
 
 
 SEVERAL = JOB + "other = Job('other', 'in.txt', words)\n"
+NAMELESS = SEVERAL.replace("job = ", "one = ")
 
 
 def test_a_job_is_chosen_by_name(job_file):
@@ -220,8 +239,13 @@ def test_a_job_is_chosen_by_name(job_file):
     assert load_job("job.py:other").name == "other"
 
 
+def test_of_several_jobs_the_one_called_job_is_meant(job_file):
+    job_file.write_text(SEVERAL)
+    assert load_job("job.py").name == "words"
+
+
 BROKEN = {
-    "several": (SEVERAL, "job.py", "job.py has 2 jobs. Say which: job.py:job, job.py:other."),
+    "several": (NAMELESS, "job.py", "job.py has 2 jobs. Say which: job.py:one, job.py:other."),
     "wrong name": (SEVERAL, "job.py:x", "no job called 'x'. Say which: job.py:job, job.py:other."),
     "no name": (JOB, "job.py:", "'' is no name of a job."),
     "none": ("x = 1", "job.py", "job.py has no job. Write, at its top level: job = Job("),

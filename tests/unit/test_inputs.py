@@ -51,6 +51,7 @@ def test_order_is_list_order_then_bytewise(tree: Path, paths: list[str], found: 
     assert inputs.expand(paths) == [f"logs/{name}" for name in found]
 
 
+@pytest.mark.covers("D11", "names of every kind as input")
 @pytest.mark.parametrize(
     "name",
     [
@@ -116,6 +117,7 @@ def test_an_unknown_scheme_says_so() -> None:
         Text("nothing://x").files()
 
 
+@pytest.mark.covers("D10", "a loop of links")
 def test_links_to_directories_are_followed_and_are_no_trap(own_folder: Path) -> None:
     Path("logs/2025").mkdir(parents=True)
     Path("elsewhere").mkdir()

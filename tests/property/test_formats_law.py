@@ -1,0 +1,345 @@
+"""The splitter law for every format: the splits' records are those of one whole read, in frames too.
+
+The whole read is the reference's, which shares no code with the cutting.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import json
+import lzma
+from collections.abc import Callable, Iterator
+from datetime import date, datetime
+from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import polars as pl
+import pytest
+import zstandard
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from mapreduce import Csv, JsonLines, Parquet, Text
+from mapreduce.model import Split
+from mapreduce.testing.wholefiles import read_whole
+
+Source = Csv | JsonLines | Parquet | Text
+Found = list[tuple[Any, int, int]]
+
+BOM = b"\xef\xbb\xbf"
+SMALL = st.integers(1, 12) | st.integers(1, 200)
+LINE_ENDS = st.sampled_from(["\n", "\n", "\r\n", "\n\n", "\r\n\r\n"])
+PATTERNS = st.sampled_from(["a", "b|\0", "$", "[^ab]", "z"])
+TEXTS = st.text(st.sampled_from('ab ,;"\\\r\0\u2028é😀\ufeff'), max_size=5)
+
+PACKERS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": lambda data: gzip.compress(data, mtime=0),
+    "bzip2": bz2.compress,
+    "xz": lzma.compress,
+    "zstd": zstandard.ZstdCompressor(write_checksum=True).compress,
+}
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    with TemporaryDirectory() as name:
+        yield Path(name)
+
+
+def splits_of(source: Source) -> list[Split]:
+    cuts = source.splits(source.files())
+    assert all(cut.start < cut.stop for cut in cuts), "an empty split is a task for nothing"
+    return [Split(index, cut.file, cut.start, cut.stop) for index, cut in enumerate(cuts)]
+
+
+def split_read(source: Source) -> Found:
+    """(record, offset, length) through the source's splits and blocks."""
+    found: Found = []
+    for split in splits_of(source):
+        for block in source.read(split):
+            assert block.records
+            places = [block.locate(index) for index in range(len(block.records))]
+            whole = block.location
+            assert all(whole.offset <= place.offset for place in places)
+            assert all(place.offset + place.length <= whole.offset + whole.length for place in places)
+            found += [(r, p.offset, p.length) for r, p in zip(block.records, places, strict=True)]
+    return found
+
+
+def frame_read(source: Source) -> Found:
+    """The same through frames: a row as a tuple."""
+    found: Found = []
+    schemas = set()
+    for split in splits_of(source):
+        for block in source.read_frames(split):
+            schemas.add(str(block.frame.schema))
+            assert block.frame.height
+            for index, row in enumerate(block.frame.rows()):
+                place = block.locate(index)
+                found.append((row, place.offset, place.length))
+    assert len(schemas) <= 1
+    return found
+
+
+def whole_read(source: Source) -> Found:
+    found: Found = []
+    for file in source.files():
+        whole = read_whole(source, file)
+        found += [(r, p.offset, p.length) for r, p in zip(whole.records, whole.places, strict=True)]
+    return found
+
+
+def check(source: Source, row: Callable[[Any], tuple[Any, ...]] | None = None) -> Found:
+    """The law; `row` makes a frame's row of a record. Gives what was read."""
+    expected = whole_read(source)
+    assert repr(split_read(source)) == repr(expected)  # repr: NaN is not equal to itself
+    if row is not None:
+        rows = [(row(record), offset, length) for record, offset, length in expected]
+        assert repr(frame_read(source)) == repr(rows)
+    for split in splits_of(source)[:1]:
+        everything = [record for block in source.read(split) for record in block.records]
+        for limit in (0, 1, 3):
+            limited = Split(0, split.file, split.start, split.stop, records=limit)
+            records = [record for block in source.read(limited) for record in block.records]
+            assert repr(records) == repr(everything[:limit])
+            if row is not None:
+                frames = source.read_frames(limited)
+                assert sum(block.frame.height for block in frames) == len(records)
+    return expected
+
+
+def packed(kind: str, data: bytes, cuts: list[int]) -> bytes:
+    """Compressed, a member between each two cuts; some are empty."""
+    borders = sorted([0, len(data), *(cut % (len(data) + 1) for cut in cuts)])
+    return b"".join(PACKERS[kind](data[a:b]) for a, b in pairwise(borders))
+
+
+# ---------------------------------------------------------------- text
+
+
+valid_text = st.lists(
+    st.sampled_from(
+        ["\n", "\n", "\r\n", "\r", "a", "b", "\0", "\u2028", "é", "😀", "\ufeff", "x\1", "y" * 9]
+    ),
+    max_size=25,
+).map("".join)
+marked = st.builds(bytes.__add__, st.sampled_from([b"", b"", BOM]), valid_text.map(str.encode))
+
+
+@given(data=marked, split_size=SMALL, block_size=SMALL)
+@example(data=b"x\1\nb\n", split_size=9, block_size=9)
+@example(data=b"a\r", split_size=1, block_size=1)
+def test_frames_of_lines(folder: Path, data: bytes, split_size: int, block_size: int) -> None:
+    (folder / "text").write_bytes(data)
+    source = Text(folder / "text", split_size=split_size, block_size=block_size)
+    check(source, lambda line: (line,))
+
+
+@given(
+    data=marked, split_size=SMALL, block_size=SMALL, pattern=st.sampled_from(["a", "b|\0", "$", "[^ab]", "z"])
+)
+@example(data=b"x\na\nb\na\r\nc\r", split_size=3, block_size=2, pattern="a")
+@example(data=BOM + b"x\na", split_size=1, block_size=1, pattern="a")
+def test_records_of_several_lines(
+    folder: Path, data: bytes, split_size: int, block_size: int, pattern: str
+) -> None:
+    (folder / "grouped").write_bytes(data)
+    source = Text(folder / "grouped", record_start=pattern, split_size=split_size, block_size=block_size)
+    check(source, lambda record: (record,))
+
+
+@pytest.mark.parametrize("kind", PACKERS)
+@given(data=marked, cuts=st.lists(st.integers(0, 300), max_size=4), block_size=SMALL)
+@example(data=b"", cuts=[], block_size=1)
+@example(data=BOM + b"a", cuts=[1], block_size=1)
+def test_compressed_in_several_members(
+    folder: Path, kind: str, data: bytes, cuts: list[int], block_size: int
+) -> None:
+    (folder / "plain").write_bytes(data)
+    path = folder / f"packed-{kind}"
+    path.write_bytes(packed(kind, data, cuts))
+    source = Text(path, split_size=3, block_size=block_size)
+    assert source.files()[0].compression == kind
+    assert check(source, lambda line: (line,)) == whole_read(Text(folder / "plain"))
+
+
+# ---------------------------------------------------------------- JSON lines
+
+
+scalars = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | TEXTS
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=5,
+)
+separators = st.sampled_from(["\n", "\n", "\r\n", "\n\n", "\n \t\n"])
+
+
+def lines_of(texts: list[tuple[str, str]], ended: bool) -> bytes:
+    joined = "".join(text + end for text, end in texts)
+    return (joined if ended else joined.rstrip("\r\n")).encode()
+
+
+@given(
+    items=st.lists(st.tuples(values, separators), max_size=8),
+    ascii_only=st.booleans(),
+    ended=st.booleans(),
+    bom=st.sampled_from([b"", BOM]),
+    split_size=SMALL,
+    block_size=SMALL,
+)
+def test_json_lines(
+    folder: Path,
+    items: list[tuple[Any, str]],
+    ascii_only: bool,
+    ended: bool,
+    bom: bytes,
+    split_size: int,
+    block_size: int,
+) -> None:
+    texts = [(json.dumps(item, ensure_ascii=ascii_only), end) for item, end in items]
+    (folder / "json").write_bytes(bom + lines_of(texts, ended))
+    source = JsonLines(folder / "json", split_size=split_size, block_size=block_size)
+    assert repr([record for record, *_ in check(source)]) == repr([item for item, _ in items])
+
+
+objects = st.fixed_dictionaries(
+    {},
+    optional={
+        "text": st.none() | TEXTS,
+        "number": st.none() | st.integers(-(2**63), 2**63 - 1),
+        "share": st.none() | st.floats(allow_nan=False) | st.integers(-(2**53), 2**53),
+        "flag": st.none() | st.booleans(),
+        "other": values,
+    },
+)
+
+
+@given(items=st.lists(st.tuples(objects, separators), max_size=8), split_size=SMALL, block_size=SMALL)
+def test_frames_of_json_lines(
+    folder: Path, items: list[tuple[dict[str, Any], str]], split_size: int, block_size: int
+) -> None:
+    (folder / "objects").write_bytes(lines_of([(json.dumps(item), end) for item, end in items], True))
+    schema = {"number": int, "text": str, "share": float, "flag": bool}
+
+    def row(record: dict[str, Any]) -> tuple[Any, ...]:
+        share = record.get("share")
+        given = (record.get("number"), record.get("text"), share, record.get("flag"))
+        return (*given[:2], None if share is None else float(share), given[3])
+
+    check(JsonLines(folder / "objects", schema=schema, split_size=split_size, block_size=block_size), row)
+
+
+# ---------------------------------------------------------------- CSV
+
+
+def csv_field(text: str, quoted: bool, breaks: bool, separator: str) -> str:
+    text = text if breaks else text.replace("\n", " ")
+    if quoted or text.startswith('"') or separator in text or "\n" in text or text.endswith("\r"):
+        return '"' + text.replace('"', '""') + '"'
+    return text
+
+
+fields = st.tuples(st.text(st.sampled_from('ax\1 ,;"\r\n\0é\u2028\ufeff'), max_size=5), st.booleans())
+tables = st.integers(1, 3).flatmap(
+    lambda width: st.lists(st.tuples(st.lists(fields, min_size=width, max_size=width), LINE_ENDS), max_size=7)
+)
+
+
+@given(
+    rows=tables,
+    separator=st.sampled_from(",;"),
+    header=st.booleans(),
+    multiline=st.booleans(),
+    bom=st.sampled_from([b"", BOM]),
+    ended=st.booleans(),
+    kind=st.sampled_from(["", "", "gzip", "zstd"]),
+    split_size=SMALL,
+    block_size=SMALL,
+)
+def test_csv(
+    folder: Path,
+    rows: list[Any],
+    separator: str,
+    header: bool,
+    multiline: bool,
+    bom: bytes,
+    ended: bool,
+    kind: str,
+    split_size: int,
+    block_size: int,
+) -> None:
+    width = len(rows[0][0]) if rows else 1
+    names = ["one", 'the "second"', "three"][:width]
+    texts = [
+        (separator.join(csv_field(text, quoted, multiline, separator) for text, quoted in row) or '""', end)
+        for row, end in rows
+    ]
+    if header:
+        head = separator.join(csv_field(name, False, False, separator) for name in names)
+        texts.insert(0, (head, "\r\n"))
+    data = lines_of(texts, True)
+    data = BOM + data if data.startswith(BOM) else bom + data  # the first one is not data
+    if not ended and not data.endswith(b"\r\n"):
+        data = data.rstrip(b"\n")
+    (folder / "table").write_bytes(packed(kind, data, [7]) if kind else data)
+    schema = dict.fromkeys(names, str)
+    source = Csv(
+        folder / "table",
+        separator=separator,
+        header=header,
+        multiline=multiline,
+        schema=schema,
+        split_size=split_size,
+        block_size=block_size,
+    )
+    found = check(source, lambda record: tuple(record.values()) if header else record)
+    expected = [[text if multiline else text.replace("\n", " ") for text, _ in row] for row, _ in rows]
+    assert [list(record.values() if header else record) for record, *_ in found] == expected
+
+
+# ---------------------------------------------------------------- Parquet
+
+
+@given(
+    heights=st.lists(st.integers(0, 9), max_size=3),
+    group=st.integers(1, 5),
+    split_size=st.integers(1, 3000),
+    block_size=SMALL,
+    columns=st.sampled_from([None, ["text"], ["when", "number"]]),
+)
+def test_parquet(
+    folder: Path,
+    heights: list[int],
+    group: int,
+    split_size: int,
+    block_size: int,
+    columns: list[str] | None,
+) -> None:
+    paths = []
+    for number, height in enumerate(heights):
+        rows = [
+            {
+                "number": row if row % 4 else None,
+                "text": f"é{row}",
+                "when": datetime(2024, 1, 1, row),
+                "day": date(2024, 2, 1 + row),
+                "nested": {"list": [row] * (row % 3), "bytes": b"\xff"},
+            }
+            for row in range(height)
+        ]
+        path = folder / f"table-{number}"
+        schema = {
+            "number": pl.Int64,
+            "text": pl.String,
+            "when": pl.Datetime("us"),
+            "day": pl.Date,
+            "nested": pl.Struct({"list": pl.List(pl.Int64), "bytes": pl.Binary}),
+        }
+        pl.DataFrame(rows, schema=schema).write_parquet(path, row_group_size=group)
+        paths.append(path)
+    source = Parquet(paths, columns=columns, split_size=split_size, block_size=block_size)
+    check(source, lambda record: tuple(record.values()))

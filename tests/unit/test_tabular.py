@@ -1,0 +1,52 @@
+"""Records as columns: what a tuple key becomes."""
+
+from pathlib import Path
+
+import pytest
+
+from mapreduce import Csv, Identity, Job, JobResult, Min, Parquet, Records, Sum, Text, run
+from mapreduce.errors import RecordError
+from mapreduce.tabular import data_frame
+
+KEYED = {
+    "pairs": [((8, "/"), 3), ((9, "/a"), 4)],
+    "dicts": [{"key": (8, "/"), "value": 3}, {"key": (9, "/a"), "value": 4}],
+}
+
+
+@pytest.mark.parametrize("records", KEYED.values(), ids=KEYED)
+def test_key_names_are_columns(records):
+    rows = data_frame(records, ("hour", "path")).rows(named=True)
+    assert rows == [{"hour": 8, "path": "/", "value": 3}, {"hour": 9, "path": "/a", "value": 4}]
+
+
+@pytest.mark.parametrize("names", [(), ("hour",), ("hour", "value")])
+@pytest.mark.parametrize("records", KEYED.values(), ids=KEYED)
+def test_a_tuple_key_without_fitting_names_is_a_struct(records, names):
+    table = data_frame(records, names)
+    assert table.columns == ["key", "value"]
+    assert table["key"].to_list() == [{"0": 8, "1": "/"}, {"0": 9, "1": "/a"}]
+
+
+def test_a_result_is_read_from_its_directory_alone() -> None:
+    """With the options that it was written with."""
+    pairs = [("a;b", 1), ("é", 2)]
+    for output in (
+        Csv("csv", separator=";", quote="'", encoding="latin-1", compression="gz"),
+        Csv("bare", header=False),
+        Text("text", encoding="utf-8", compression="bz2"),
+        Parquet("table", schema={"key": str, "value": int}),
+    ):
+        result = run(Job("j", Records(pairs), Identity(), Sum(), output, shards=2), on="serial")
+        assert list(JobResult.load(result.path)) == list(result)
+        assert sorted(key for key, _ in result) == ["a;b", "é"]
+
+
+def test_parts_that_are_no_one_table() -> None:
+    job = Job("j", Records([("a", 1)]), Identity(), Sum(), Parquet("table"), shards=2)
+    with pytest.raises(RecordError, match=r"part \d has key: String, value: Int64, part \d is empty"):
+        run(job, on="serial")
+    assert not Path("table").exists()
+    mixed = Job("j", Records([("a", 1), ("b", "x")]), Identity(), Min(), Parquet("table"), shards=50)
+    with pytest.raises(RecordError, match=r"not one table"):
+        run(mixed, on="serial")
