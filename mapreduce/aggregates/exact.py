@@ -10,6 +10,7 @@ integers add exactly in any order.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from mapreduce.aggregates.comparing import names
@@ -104,6 +105,19 @@ def quotient(numerator: int, denominator: int) -> float:
         return numerator / denominator
     except OverflowError:
         return INF if numerator > 0 else -INF
+
+
+def root(numerator: int, denominator: int) -> float:
+    """The square root of a quotient of integers from 0, correctly rounded; beyond all floats an infinity.
+
+    The integer root has at least 60 bits, and its last one says whether anything was cut off, so
+    that rounding it to a float rounds the exact root.
+    """
+    shift = max(0, 120 - numerator.bit_length() + denominator.bit_length()) + 1 & ~1
+    whole, rest = divmod(numerator << shift, denominator)
+    found = math.isqrt(whole)
+    inexact = rest > 0 or found * found < whole
+    return quotient(2 * found + inexact, 2 << shift // 2)
 
 
 # ---------------------------------------------------------------- columns of floats

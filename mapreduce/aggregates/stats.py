@@ -16,7 +16,7 @@ from mapreduce.aggregates.exact import (
     mean,
     merge_numbers,
     no_numbers,
-    quotient,
+    root,
     scaled,
     total,
 )
@@ -157,4 +157,4 @@ def _deviation(numbers: list[Any], ints: int, floats: int, number: int) -> float
     sums = (int(numbers[0]) << shift) + (numbers[1] or 0)
     squares = (ints << 2 * shift) + floats
     spread = number * squares - sums * sums
-    return math.sqrt(quotient(spread, number * (number - 1) << 2 * shift))
+    return root(spread, number * (number - 1) << 2 * shift)

@@ -23,6 +23,8 @@ class Records:
             raise JobError(f"Records: split_size={split_size!r}.", hint="Give a number of items, from 1.")
         self.items = list(items)
         self.split_size = split_size
+        self.block_size: int | None = None
+        """Items given to a `@blocks` function, where it is not the usual number."""
 
     def __repr__(self) -> str:
         return f"Records({len(self.items)} items)"
@@ -39,8 +41,9 @@ class Records:
     def read(self, split: Split) -> Iterator[ItemBlock]:
         """The items of the range."""
         stop = split.stop if split.records is None else min(split.stop, split.start + split.records)
-        for start in range(split.start, stop, _BLOCK):
-            yield ItemBlock(start, self.items[start : min(start + _BLOCK, stop)])
+        size = self.block_size or _BLOCK
+        for start in range(split.start, stop, size):
+            yield ItemBlock(start, self.items[start : min(start + size, stop)])
 
 
 class ItemBlock:

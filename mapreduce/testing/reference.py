@@ -15,6 +15,7 @@ import copy
 import inspect
 import io
 import math
+import statistics
 import struct
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -455,9 +456,10 @@ def _deviation(present: list[Any]) -> float | None:
         return None
     if _wild(present) is not None:
         return math.nan
-    exact = list(map(Fraction, present))
-    mean = sum(exact, Fraction(0)) / len(exact)
-    return math.sqrt(_nearest(sum(((value - mean) ** 2 for value in exact), Fraction(0)) / (len(exact) - 1)))
+    try:
+        return float(statistics.stdev(map(Fraction, present)))
+    except OverflowError:
+        return math.inf
 
 
 def _stats(aggregate: Any, values: list[Any]) -> dict[str, Any]:

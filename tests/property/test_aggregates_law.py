@@ -24,11 +24,14 @@ from mapreduce import (
     CountDistinct,
     First,
     Histogram,
+    Identity,
+    Job,
     Last,
     Max,
     Mean,
     Min,
     Quantiles,
+    Records,
     Stats,
     Sum,
     TopK,
@@ -38,6 +41,8 @@ from mapreduce.codec import dump_value, load_value
 from mapreduce.shuffle.columns import Pairs, input_columns, key_columns, python_keys
 from mapreduce.shuffle.states import finish_states, join_states, make_states
 from mapreduce.testing import reference
+
+ONE_SHARD = Job("one-shard", Records([]), Identity(), Count(), shards=1)
 
 EDGES = [-(2**63) - 1, -1.5, 0, 0.1, 1, 2**53, 2**53 + 1, 2**63 - 1, 2**63, 1e300, 10**400]
 QS = [0, 0.1, 0.5, 0.7, 0.99, 1]
@@ -123,7 +128,7 @@ def hold(data: st.DataObject, reduce: Any, rows: list[tuple[Any, Any]]) -> None:
     assert aggregate
     cuts = sorted({0, len(rows), *data.draw(st.lists(st.integers(0, len(rows)), max_size=4))})
     chunks = [rows[start:stop] for start, stop in pairwise(cuts)]
-    (expected,) = reference._grouped(rows, 1)
+    (expected,) = reference._grouped(ONE_SHARD, rows)
     results = [meaning(reduce, items) for _, items in expected]
     assert exact([aggregate.apply(items) for _, items in expected]) == exact(results)
     whole = [[value for _, value in chunk] for chunk in chunks]

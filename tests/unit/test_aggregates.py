@@ -23,7 +23,7 @@ from property.strategies import (
     values,
 )
 
-from mapreduce.aggregates import Aggregate, Collect, Count, Grouping, Max, Min, Sum
+from mapreduce.aggregates import Aggregate, Collect, Count, Grouping, Max, Min, Stats, Sum
 from mapreduce.datasets import Records
 from mapreduce.errors import ValueTypeError
 from mapreduce.functions import Identity
@@ -338,3 +338,26 @@ def test_first_form_of_a_key_stays() -> None:
             pairs, results = finish_states(Count(), parts)
             assert exact(python_keys(pairs.frame, pairs.keys)) == exact(names[:1])
             assert results == [len(names)]
+
+
+# ---------------------------------------------------------------- a standard deviation
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ([1e-200, 3e-200], 1.4142135623730951e-200),  # whose squares are no floats
+        ([1e200, -1e200], 1.4142135623730951e200),
+        ([2**600, -(2**600)], math.sqrt(2) * 2.0**600),
+        ([BIG, -BIG], math.inf),
+        ([TINY, 3 * TINY], TINY),
+        ([7, 7.0, True + 6], 0.0),
+    ],
+)
+def test_a_deviation_is_that_of_the_exact_variance(given, expected):
+    assert Stats().apply(given)["stddev"] == expected
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False) | integers, min_size=2, max_size=8))
+def test_a_deviation_is_rounded_once(given):
+    assert Stats().apply(given)["stddev"] == reference._deviation(given)

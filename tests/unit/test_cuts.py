@@ -77,6 +77,11 @@ def test_bad_ones_are_found(function: Any, reduce: Any, source: Text) -> None:
         check_cuts(Job("bad", source, function, reduce))
 
 
+def test_few_records_in_memory_are_cut_too() -> None:
+    with pytest.raises(CutsMatter):
+        check_cuts(Job("bad", Records(["a", "a"]), numbered, Sum()))
+
+
 def test_a_combine_that_is_not_associative() -> None:
     def mean(key: Any, values: Iterator[float]) -> float:
         given = list(values)
