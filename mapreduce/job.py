@@ -148,7 +148,7 @@ def _validate(job: Any) -> None:
     _demand(
         job.output is None or isinstance(job.output, (str, os.PathLike, Output)),
         f"Job {job.name}: output is a {type(job.output).__name__}.",
-        "Give a directory, JsonLines(…), Text(…), or None.",
+        "Give a directory, a dataset such as JsonLines(…), Csv(…), Parquet(…), Text(…), or None.",
     )
     if isinstance(job.output, Output):
         _demand(

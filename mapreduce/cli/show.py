@@ -79,8 +79,7 @@ def _show_files(result: JobResult, as_json: bool) -> None:
         console.say_json({"path": str(result.path), "files": to_plain(result.parts)})
         return
     rows = [
-        {"file": part.name, "records": part.records, "size": show_size(part.size), "sha256": part.digest[:16]}
-        for part in result.parts
+        {"file": part.name, "records": part.records, "size": show_size(part.size)} for part in result.parts
     ]
     size = show_size(sum(part.size for part in result.parts))
     for line in _header(result, f"{count(len(rows), 'file')}, {size}, in {result.path}"):

@@ -16,6 +16,7 @@ import polars as pl
 from mapreduce import ordering
 from mapreduce.errors import KeyTypeError
 from mapreduce.failures import safe_repr, user_error
+from mapreduce.figures import count
 from mapreduce.functions import function_name
 from mapreduce.keys import order_bytes
 from mapreduce.ordering import Range, Sketch, TotalOrder
@@ -92,7 +93,7 @@ def _part(key: Any, shards: int, partition: Callable[[Any], int]) -> int:
         raise KeyTypeError(
             f"partition {function_name(partition)} gave {safe_repr(part)[:200]} for the key "
             f"{safe_repr(key)[:200]}.",
-            hint=f"Return an int from 0 to {shards - 1}: there are {shards} shards.",
+            hint=f"Return an int from 0 to {shards - 1}; the job has {count(shards, 'shard')}.",
         )
     return part
 

@@ -117,7 +117,7 @@ def bad_order(value: Any) -> Any:
 
 def test_a_partition_out_of_range() -> None:
     message = failing(Job("j", Records(["a"]), pair, Sum(), partition=lambda key: 2, shards=2))
-    assert "gave 2 for the key 'a'. Return an int from 0 to 1: there are 2 shards." in message
+    assert "gave 2 for the key 'a'. Return an int from 0 to 1; the job has 2 shards." in message
 
 
 def test_a_partition_that_gives_no_int() -> None:

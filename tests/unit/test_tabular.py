@@ -46,7 +46,7 @@ def test_parts_that_are_no_one_table() -> None:
     job = Job("j", Records([("a", 1)]), Identity(), Sum(), Parquet("table"), shards=2)
     with pytest.raises(
         RecordError,
-        match=r"part \d has key: String, value: Int64, part \d is empty.*schema={\"key\": str, \"value\": int}",
+        match=r"part \d has key: String, value: Int64, part \d is empty.*{\"key\": str, \"value\": int}",
     ):
         run(job, on="serial")
     assert not Path("table").exists()
