@@ -63,7 +63,8 @@ def _split(source: Source, files: Sequence[InputFile], number: int) -> list[Spli
 
 
 def _code(job: Job) -> dict[str, object]:
-    maps = {f"map {number}": given.map for number, given in enumerate(job.inputs)}
+    several = len(job.inputs) > 1
+    maps = {f"map {number}" if several else "map": given.map for number, given in enumerate(job.inputs)}
     return {
         **maps,
         "reduce": job.reduce,

@@ -82,4 +82,5 @@ def steady(line: str) -> str:
         r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d|\d\d:\d\d:\d\d|\d{8}T\d{6}-[0-9a-f]{8}(-[0-9a-f]{8})?", "T", line
     )
     line = re.sub(r"\b\d[\d.,]* ?(s|%|MB/s|records/s|GB)\b|\d+ %", "N", line)
+    line = re.sub(r" \((plan|map|reduce) N[^)]*\)", "", line)  # a phase is told if it took 0.05 s
     return " ".join(line.split())
