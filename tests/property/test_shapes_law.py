@@ -126,6 +126,18 @@ def test_columns_of_any_type(lines: list[str], split_size: int) -> None:
         hold(Job("odd", Text(path), odd_values, listing, shards=2))
 
 
+maybe = st.none() | st.integers(0, 2)
+
+
+@given(st.lists(st.tuples(maybe, maybe), min_size=1, max_size=12), st.integers(1, 3), st.integers(1, 3))
+def test_tuples_with_none_wherever_the_input_is_cut(items: list[Any], split_size: int, shards: int) -> None:
+    """A split in which an element is only None has another layout than its neighbours."""
+    with input_of([]):
+        for reduce in (whole_groups, Sum(), listing):
+            source = Records([(key, 1) for key in items], split_size=split_size)
+            hold(Job("none", source, Identity(), reduce, shards=shards))
+
+
 @given(
     st.lists(st.tuples(st.integers(-9, 9), st.sampled_from("ab"), st.floats()), max_size=40),
     st.integers(1, 4),
