@@ -259,7 +259,7 @@ def common_values(layouts: set[str]) -> str:
 
 
 def _common_keys(layouts: set[str]) -> str:
-    """The layout of keys that can hold them all: tuples of one length stay columns of scalars, if they can."""
+    """The layout of keys that can hold them all: tuples of one length stay columns of scalars."""
     layout = common_values(layouts)
     return "*" if "*" in layout else layout
 

@@ -276,7 +276,8 @@ def test_the_text_of_rows(records: list[Any], written: bytes) -> None:
 
 
 def test_lines_of_bytes_that_are_not_text_are_read_back() -> None:
-    result = run(Job("bytes", Records([b"\xff", b"a"]), lambda line: [line], None, Text("bytes")), on="serial")
+    lines = Records([b"\xff", b"a"])
+    result = run(Job("bytes", lines, lambda line: [line], None, Text("bytes")), on="serial")
     assert list(result) == ["\udcff", "a"]
 
 
