@@ -19,7 +19,7 @@ from mapreduce.model import Segments, Work
 from mapreduce.ordering import Range
 from mapreduce.protocols import RecordWriter, Report
 from mapreduce.shuffle.columns import Pairs, concat, python_keys
-from mapreduce.shuffle.frames import as_frame, frame_records, group_frames
+from mapreduce.shuffle.frames import REDUCE_HINT, as_frame, frame_records, group_frames
 from mapreduce.shuffle.groups import Values, grouped, ordered
 from mapreduce.shuffle.placing import within
 from mapreduce.shuffle.segments import read_segments
@@ -171,7 +171,7 @@ def _write_frames(job: Job, pairs: Pairs, writer: RecordWriter, context: Context
     try:
         for frame, number in group_frames(pairs, job.key_names):
             start = time.perf_counter()
-            given = as_frame(call(frame))
+            given = as_frame(call(frame), REDUCE_HINT)
             seconds += time.perf_counter() - start
             groups += number
             if given is not None:

@@ -22,6 +22,7 @@ def data_frame(records: Iterable[Any], key_names: Sequence[str]) -> pl.DataFrame
 
     rows = [_fields(record, key_names) for record in records]
     names = list(dict.fromkeys(name for row in rows for name in row))
+    _rebuild_keys(rows)
     return pl.DataFrame([_column(name, [row.get(name) for row in rows]) for name in names])
 
 
@@ -36,6 +37,19 @@ def _fields(record: Any, key_names: Sequence[str]) -> dict[str, Any]:
     if type(key) is tuple and len(key) == len(key_names) and others.keys().isdisjoint(key_names):
         return dict(zip(key_names, key, strict=True)) | others
     return row
+
+
+def _rebuild_keys(rows: list[dict[str, Any]]) -> None:
+    """Make tuples of keys that are lists of one length, as JSON has them."""
+    keys = [row["key"] for row in rows if row.get("key") is not None]
+    if set(map(type, keys)) == {list} and len(set(map(len, keys))) == 1 and keys[0]:
+        for row in rows:
+            if row.get("key") is not None:
+                row["key"] = _tuples(row["key"])
+
+
+def _tuples(key: Any) -> Any:
+    return tuple(map(_tuples, key)) if type(key) is list else key
 
 
 def _column(name: str, values: list[Any]) -> pl.Series:
@@ -53,8 +67,9 @@ def _column(name: str, values: list[Any]) -> pl.Series:
     try:
         return pl.Series(name, list(map(_plain, values)), strict=True)
     except (pl.exceptions.PolarsError, TypeError, ValueError, OverflowError) as error:
+        why = str(error).partition("\n")[0].removesuffix(".")
         raise RecordError(
-            f"The column {name!r} can't be a column of a table: {error}.", hint="Iterate the result instead."
+            f"The column {name!r} can't be a column of a table: {why}.", hint="Iterate the result instead."
         ) from error
 
 

@@ -75,8 +75,11 @@ class KeyNaming:
 
 
 def unnamed(records: Iterable[Any], names: Sequence[str]) -> Iterator[Any]:
-    """The pairs that `KeyNaming` wrote as dicts."""
+    """The pairs that `KeyNaming` wrote as dicts; rows without names are read as tuples."""
     for record in records:
+        if type(record) is tuple:
+            yield record[:-1], record[-1]
+            continue
         yield tuple(_element(record[name]) for name in names), record["value"]
 
 

@@ -127,9 +127,10 @@ class Text(LineDataset):
         return TextWriter(stream, self.encoding, self.errors)
 
     def read_part(self, stream: BinaryIO, pairs: bool) -> Iterator[Any]:
-        """Lines; of pairs, (key, value) as two str."""
+        """Lines; of pairs, (key, value) as two str. Bytes that are not text become surrogates."""
+        errors = "surrogateescape" if self.errors == "strict" else self.errors
         for line in stream:
-            text = line.removesuffix(LF).decode(self.encoding, self.errors)
+            text = line.removesuffix(LF).decode(self.encoding, errors)
             yield tuple(text.split("\t", 1)) if pairs else text
 
 

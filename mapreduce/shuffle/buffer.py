@@ -277,12 +277,14 @@ class StateBuffer(PlainBuffer):
 
     def add_frame(self, pairs: Pairs) -> None:
         column = self._column_of(pairs)
-        if column is None:
-            keys = python_keys(pairs.frame, pairs.keys)
-            self.add(keys, python_values(pairs.frame, pairs.values))
-            return
         self._end_tally()
         self._make_columns()
+        if column is None:  # of objects that nobody else holds, and may change
+            keys = python_keys(pairs.frame, pairs.keys)
+            columns = self._aggregate.take(python_values(pairs.frame, pairs.values))
+            self._parts.append(self._as_pairs(keys, columns, frozen=False))
+            self._rows += len(pairs)
+            return
         code, series = column
         self._aggregate.examine(series.drop_nulls().head(1).to_list())
         keys_alone = pairs.frame.drop(pairs.value_columns)

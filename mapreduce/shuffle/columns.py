@@ -167,6 +167,8 @@ def _key_series(name: str, objects: Sequence[Any]) -> tuple[str, pl.Series] | No
     kind = _one_type(objects)
     if kind is datetime:
         return _clock_series(name, objects)
+    if kind is _NONE:
+        return "n", pl.Series(name, objects, dtype=pl.Null)
     if kind not in _NATIVE:
         if kind is not None and kind is not tuple and kind not in SCALARS:
             raise refuse(next(key for key in objects if type(key) is kind))
@@ -224,7 +226,7 @@ def _to_list(series: pl.Series, code: str) -> list[Any]:
 
 def concat(parts: Sequence[Pairs]) -> Pairs:
     """One after another. Parts whose layouts differ become general."""
-    keys = _common({part.keys for part in parts})
+    keys = _common_keys({part.keys for part in parts})
     values = common_values({part.values for part in parts})
     frames = [_as_values(_as_keys(part.frame, part.keys, keys), part.values, values) for part in parts]
     columns = frames[0].columns
@@ -233,7 +235,7 @@ def concat(parts: Sequence[Pairs]) -> Pairs:
 
 def concat_keys(parts: Sequence[Pairs]) -> list[Pairs]:
     """The same parts with one key layout."""
-    keys = _common({part.keys for part in parts})
+    keys = _common_keys({part.keys for part in parts})
     return [Pairs(_as_keys(part.frame, part.keys, keys), keys, part.values) for part in parts]
 
 
@@ -256,11 +258,21 @@ def common_values(layouts: set[str]) -> str:
     return _common(layouts)
 
 
+def _common_keys(layouts: set[str]) -> str:
+    """The layout of keys that can hold them all: tuples of one length stay columns of scalars."""
+    layout = common_values(layouts)
+    return "*" if "*" in layout else layout
+
+
 def _as_keys(frame: pl.DataFrame, layout: str, wanted: str) -> pl.DataFrame:
     if layout == wanted:
         return frame
     if layout == "n" and wanted in DTYPES:
         return frame.with_columns(pl.col("k0").cast(DTYPES[wanted]))
+    if layout.startswith("(") and wanted.startswith("("):
+        return frame.with_columns(
+            pl.col(f"k{index}").cast(DTYPES[code]) for index, code in enumerate(wanted[1:-1])
+        )
     keys = python_keys(frame, layout)
     rest = frame.drop([name for name in frame.columns if name.startswith("k")])
     ordered = pl.Series("k0", list(map(order_bytes, keys)), dtype=pl.Binary)

@@ -29,13 +29,16 @@ _NEGATIVE_ZERO = 2**63
 _HINT = "A @frames map gives a DataFrame with the columns key and value, or None for nothing."
 
 
-def as_frame(given: Any) -> pl.DataFrame | None:
-    """What a function gave, as a DataFrame. Raises PairError."""
+REDUCE_HINT = "A @frames reduce gives a DataFrame, or None for nothing."
+
+
+def as_frame(given: Any, hint: str = _HINT) -> pl.DataFrame | None:
+    """What a function gave, as a DataFrame. Raises PairError with the hint."""
     if isinstance(given, pl.LazyFrame):
         return given.collect()
     if given is None or isinstance(given, pl.DataFrame):
         return given
-    raise PairError(f"it gave a {type(given).__qualname__} where a DataFrame belongs.", hint=_HINT)
+    raise PairError(f"it gave a {type(given).__qualname__} where a DataFrame belongs.", hint=hint)
 
 
 def frame_pairs(frame: pl.DataFrame) -> Pairs:
@@ -53,9 +56,9 @@ def frame_pairs(frame: pl.DataFrame) -> Pairs:
 
 def frame_records(frame: pl.DataFrame) -> Iterator[Any]:
     """The rows of a frame as records: pairs if its columns are `key` and `value`, else dicts."""
+    if set(frame.columns) == {"key", "value"}:
+        return zip(_objects(frame["key"]), _objects(frame["value"]), strict=True)
     columns = [_objects(series) for series in frame]
-    if frame.columns == ["key", "value"]:
-        return zip(*columns, strict=True)
     return (dict(zip(frame.columns, row, strict=True)) for row in zip(*columns, strict=True))
 
 

@@ -176,6 +176,8 @@ def _frame(source: Any, block: Block, records: list[Any]) -> Any:
     if isinstance(source, JsonLines | Csv) and source.schema:
         types = {str: pl.String, int: pl.Int64, float: pl.Float64, bool: pl.Boolean, date: pl.Date}
         schema = {name: types.get(kind, kind) for name, kind in source.schema.items()}
+        if isinstance(source, Csv) and source.header is False:
+            records = [dict(zip(schema, record, strict=True)) for record in records]
         columns = {name: [record.get(name) for record in records] for name in schema}
         if isinstance(source, JsonLines):
             return pl.DataFrame(columns, schema=schema)

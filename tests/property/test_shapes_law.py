@@ -14,14 +14,17 @@ from hypothesis import strategies as st
 from mapreduce import (
     Collect,
     Count,
+    First,
     Identity,
     Input,
     Job,
     JsonLines,
+    Last,
     Max,
     Records,
     Sum,
     Text,
+    TopK,
     TotalOrder,
     frames,
     ordering,
@@ -124,6 +127,34 @@ def test_columns_of_any_type(lines: list[str], split_size: int) -> None:
     """Whole files as frames: what is given depends on the number of lines."""
     with input_of(lines) as path:
         hold(Job("odd", Text(path), odd_values, listing, shards=2))
+
+
+@frames
+def nested_values(frame: pl.DataFrame) -> pl.DataFrame:
+    parts = pl.col("line").str.split(" ")
+    return frame.select(value=pl.struct(parts.list.len(), all=parts), key=pl.col("line").str.head(1))
+
+
+@given(lines=words, split_size=st.integers(1, 60), shards=st.integers(1, 3))
+def test_values_with_lists_from_frames(lines: list[str], split_size: int, shards: int) -> None:
+    """Also with `value` before `key`."""
+    with input_of(lines) as path:
+        source = Text(path, split_size=split_size)
+        for reduce in (First(), Last(of=1), {"n": Sum(of=0), "all": Collect(), "most": TopK(2, by=0)}):
+            hold(Job("nested", source, nested_values, reduce, shards=shards))
+        hold(Job("nested", source, nested_values, None, JsonLines("nested")))
+
+
+maybe = st.none() | st.integers(0, 2)
+
+
+@given(st.lists(st.tuples(maybe, maybe), min_size=1, max_size=12), st.integers(1, 3), st.integers(1, 3))
+def test_tuples_with_none_wherever_the_input_is_cut(items: list[Any], split_size: int, shards: int) -> None:
+    """A split in which an element is only None has another layout than its neighbours."""
+    with input_of([]):
+        for reduce in (whole_groups, Sum(), listing):
+            source = Records([(key, 1) for key in items], split_size=split_size)
+            hold(Job("none", source, Identity(), reduce, shards=shards))
 
 
 @given(

@@ -275,6 +275,12 @@ def test_the_text_of_rows(records: list[Any], written: bytes) -> None:
     assert csv_bytes(records) == written
 
 
+def test_lines_of_bytes_that_are_not_text_are_read_back() -> None:
+    lines = Records([b"\xff", b"a"])
+    result = run(Job("bytes", lines, lambda line: [line], None, Text("bytes")), on="serial")
+    assert list(result) == ["\udcff", "a"]
+
+
 def test_csv_without_a_header_or_with_a_given_one() -> None:
     assert csv_bytes([("a", 1)], header=False) == b"a,1\n"
     assert csv_bytes([], header=["b", "a"]) == b"b,a\n"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mapreduce import Csv, Identity, Job, JobResult, Min, Parquet, Records, Sum, Text, run
+from mapreduce import Count, Csv, Identity, Job, JobResult, JsonLines, Min, Parquet, Records, Sum, Text, run
 from mapreduce.errors import RecordError
 from mapreduce.tabular import data_frame
 
@@ -53,3 +53,20 @@ def test_parts_that_are_no_one_table() -> None:
     mixed = Job("j", Records([("a", 1), ("b", "x")]), Identity(), Min(), Parquet("table"), shards=50)
     with pytest.raises(RecordError, match=r"not one table"):
         run(mixed, on="serial")
+
+
+def test_tuple_keys_of_dicts_are_structs_from_every_format(own_folder: Path) -> None:
+    pairs = [((letter, number), number) for letter in "ab" for number in range(3)]
+    schemas = []
+    for output in (None, JsonLines("lines"), Parquet("tables")):
+        job = Job("keys", Records(pairs), Identity(), {"n": Count(), "sum": Sum()}, output)
+        schemas.append(run(job, on="serial").to_polars().schema)
+    assert schemas[0] == schemas[1] == schemas[2]
+
+
+def test_key_names_of_rows_without_a_header(own_folder: Path) -> None:
+    pairs = [(("a", 1), 2), (("b", 3), 4)]
+    job = Job("rows", Records(pairs), Identity(), Sum(), Csv("rows", header=False), key_names=("x", "y"))
+    result = run(job, on="serial")
+    assert list(result) == [(("a", "1"), "2"), (("b", "3"), "4")]
+    assert result.to_polars().columns == ["x", "y", "value"]
