@@ -30,7 +30,7 @@ def pages(row: dict[str, Any]) -> Iterator[tuple[int, tuple[str, int]]]:
     yield row["status"], (row["path"], row["value"])
 
 
-table = Parquet(params.get("COUNTS", "reports/counts"))
+table = Parquet(params.get("COUNTS", "reports/counts"), schema={"status": int, "path": str, "value": int})
 
 counts = Job(
     name="counts",

@@ -30,7 +30,7 @@ def pages(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.select(key="status", value=pl.struct("path", "value"))
 
 
-table = Parquet(params.get("COUNTS", "reports/counts"))
+table = Parquet(params.get("COUNTS", "reports/counts"), schema={"status": int, "path": str, "value": int})
 
 counts = Job(
     name="counts",

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import FrameType
@@ -17,7 +17,7 @@ from mapreduce import manifest as manifests
 from mapreduce.codec import canonical_json, dump_code
 from mapreduce.coordinator.loop import Coordinator, Outcome
 from mapreduce.datasets import FileDataset, as_output
-from mapreduce.errors import JobError, RecordError, StorageError
+from mapreduce.errors import JobError, StorageError
 from mapreduce.executors.serial import SerialExecutor
 from mapreduce.job import Job
 from mapreduce.model import FORMAT_VERSION, Manifest, Plan, Result, Status, Totals, Work
@@ -76,7 +76,6 @@ def run(
             outcome = Coordinator(plan, executor, job.max_attempts, observers).run()
         finally:
             executor.close()
-        _check_schemas(plan, outcome)
         outcome.seconds |= {"plan": planned - begin, "total": time.monotonic() - begin}
         manifest = _manifest(job, plan, outcome, started, previous, executor.workers)
         _commit(place, manifest, overwrite=overwrite)
@@ -116,31 +115,6 @@ def _executor(job: Job, plan: Plan, place: Place, on: str | None, workers: int |
 
 # ---------------------------------------------------------------- commit
 
-_PYTHON_TYPES = {"String": "str", "Int64": "int", "Float64": "float", "Boolean": "bool", "Date": "date"}
-
-
-def _as_argument(schema: str) -> str:
-    """Columns and their types as one would write them; nested types are named as polars names them."""
-    columns = [column.partition(": ") for column in schema.split(", ")]
-    named = [f'"{name}": {_PYTHON_TYPES.get(kind, "pl." + kind)}' for name, _, kind in columns if kind]
-    return f"schema={{{', '.join(named)}}}"
-
-
-def _check_schemas(plan: Plan, outcome: Outcome) -> None:
-    """All parts of a table have the same columns. Raises RecordError."""
-    results = outcome.reduces if plan.shards else outcome.maps
-    parts = [result.part for result in results if result.part]
-    known = next((part for part in parts if part.schema), None)
-    if known is None:
-        return
-    other = next((part for part in parts if part.schema != known.schema), None)
-    if other is not None:
-        told = f"has {other.schema}" if other.schema else "is empty, so that nothing tells its columns"
-        raise RecordError(
-            f"The parts are not one table: part {known.index} has {known.schema}, part {other.index} {told}.",
-            hint=f"Say what the columns are: {_as_argument(known.schema)}.",
-        )
-
 
 def _commit(place: Place, manifest: Manifest, *, overwrite: bool) -> None:
     """One exclusive create decides; publishing follows from what it holds, and can be repeated."""
@@ -179,6 +153,7 @@ def _manifest(
             versions=manifests.versions(),
             previous=previous,
             key_names=tuple(job.key_names or ()),
+            keyed=isinstance(job.reduce, Mapping),
             output_options=_reading(as_output(job.output)),
         )
     )

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from mapreduce.errors import PairError
 from mapreduce.failures import user_error
+from mapreduce.keys import as_key
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -79,23 +80,21 @@ class Identity:
         if type(record) is tuple and len(record) == 2:
             return [record]
         if type(record) is dict and record.keys() == {"key", "value"}:
-            return [(_tuples(record["key"]), record["value"])]
+            return [(as_key(record["key"]), record["value"])]
         raise PairError(
             f"Identity() got a record that is no pair: {repr(record)[:200]}.",
             hint="Write a map function that gives (key, value).",
         )
 
 
-def record_itself(record: Any) -> list[Any]:
+class PassThrough(Identity):
     """What `Identity` does in a job without a reduce."""
-    return [record]
 
+    __qualname__ = "Identity"
 
-def _tuples(key: Any) -> Any:
-    """A key as it was before it became JSON, where a tuple is an array, or a row, where it is a struct."""
-    if type(key) is dict:
-        key = list(key.values())
-    return tuple(map(_tuples, key)) if type(key) is list else key
+    def __call__(self, record: Any) -> list[Any]:
+        """The record."""
+        return [record]
 
 
 @contextmanager

@@ -157,6 +157,11 @@ def _validate(job: Any) -> None:
             "Give it one directory.",
         )
     _demand(
+        not getattr(job.output, "profile", ""),
+        f"Job {job.name}: storage_options of an output mean nothing: it is a local directory.",
+        "Leave them out.",
+    )
+    _demand(
         job.shards == "auto" or (type(job.shards) is int and 1 <= job.shards <= 100_000),
         f"Job {job.name}: shards={job.shards!r}.",
         'Give a number from 1 to 100,000, or "auto".',

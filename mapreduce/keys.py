@@ -92,6 +92,13 @@ def _normal(key: Any) -> Any:
     return key
 
 
+def as_key(written: Any) -> Any:
+    """A key as it was before it was written as JSON, where a tuple is an array, or as a struct."""
+    if type(written) is dict:
+        written = list(written.values())
+    return tuple(map(as_key, written)) if type(written) is list else written
+
+
 # ---------------------------------------------------------------- order
 
 

@@ -17,8 +17,8 @@ from mapreduce.errors import MapReduceError, PairError, UserFunctionError
 from mapreduce.failures import located, user_error
 from mapreduce.functions import (
     Identity,
+    PassThrough,
     function_name,
-    record_itself,
     set_up,
     takes_blocks,
     takes_context,
@@ -73,7 +73,7 @@ def run_map_only(
     """Map a split of a job without reduce: what the function gives are records, written as they are."""
     function = job.inputs[split.input].map
     if isinstance(function, Identity):
-        function = record_itself
+        function = PassThrough()
     with set_up("map", function, context):
         return _Mapping(function, context, lambda _: _RecordTarget(writer)).run(source, split, report)
 

@@ -160,8 +160,6 @@ class Part:
     """sha256 of the bytes before compression."""
     pairs: bool
     """Every record is a (key, value) pair, and is read back as one."""
-    schema: str = ""
-    """The columns with their types, of a format that has them; "" if no record told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,6 +308,8 @@ class Manifest:
     previous: str = ""
     key_names: tuple[str, ...] = ()
     """Fields that a pair's key was written as."""
+    keyed: bool = False
+    """Records are dicts whose field `key` is a group's key: those of a dict of aggregates."""
     output_options: str = ""
     """What reading the parts needs, as a JSON object of the dataset's options; "" for nothing."""
     digest: str = ""

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from mapreduce.codec import canonical_json, dump_code, sha256
-from mapreduce.datasets import FileDataset, as_output, as_source
+from mapreduce.datasets import FileDataset, Parquet, as_output, as_source
 from mapreduce.errors import InputMissing, JobError
 from mapreduce.job import Job
 from mapreduce.model import InputFile, Plan, Split
@@ -43,12 +43,14 @@ def make_plan(job: Job, run_id: str, limit: int | None = None) -> Plan:
         files += found
         cuts = _split(source, found, number)
         splits += cuts if limit is None else _first_records(source, cuts, limit)
+    shards = _shards(job, files)
+    _demand_schema(job, shards or len(splits))
     return Plan(
         run_id=run_id,
         job=job.name,
         splits=tuple(replace(split, index=index) for index, split in enumerate(splits)),
         inputs=tuple(files),
-        shards=_shards(job, files),
+        shards=shards,
         code=sha256(dump_code(_code(job))),
         options=sha256(canonical_json(_options(job, limit))),
         by_key=isinstance(job.partition, TotalOrder),
@@ -60,6 +62,16 @@ def _split(source: Source, files: Sequence[InputFile], number: int) -> list[Spli
         Split(index, cut.file, cut.start, cut.stop, more=cut.more, input=number)
         for index, cut in enumerate(source.splits(files))
     ]
+
+
+def _demand_schema(job: Job, parts: int) -> None:
+    """A part is written by itself: one without records, or with only None, could not tell its columns."""
+    output = as_output(job.output)
+    if isinstance(output, Parquet) and output.schema is None and parts > 1:
+        raise JobError(
+            f"The output {output!r} will have {parts:,} parts, which have one schema only if it is given.",
+            hint='Write Parquet(path, schema={"key": str, "value": int}), with your columns; or shards=1.',
+        )
 
 
 def _code(job: Job) -> dict[str, object]:

@@ -87,12 +87,6 @@ class RecordWriter(Protocol):
     def pairs(self) -> bool:
         """Whether all so far were pairs."""
 
-    @property
-    def schema_text(self) -> str:
-        """After `close`: the part's columns with their types; "" where the format has none, or no
-        record told. Parts with different ones don't become one result.
-        """
-
     def write(self, records: Iterable[Any]) -> None:
         """Append records, each before the next is asked for.
 

@@ -73,7 +73,9 @@ def _reduce_streamed(
 
     def batches() -> Iterator[list[Group]]:
         for key, values in streamed(store, inputs, wanted, store.root, sizes):
-            yield [(key, iter(sorted(values, key=sort_key)) if sort_key else StreamedValues(values))]
+            given = StreamedValues(iter(sorted(values, key=sort_key)) if sort_key else values)
+            yield [(key, given)]
+            given.pass_by()
 
     user = _write_groups(_reduction(job, context), function_name(job.reduce), batches(), writer)
     return _counted(sizes, user)

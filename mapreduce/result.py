@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mapreduce.codec import sha256
 from mapreduce.datasets import Csv, JsonLines, Kept, Parquet, Text
 from mapreduce.datasets.compression import compression_of_suffix, decompress
-from mapreduce.datasets.naming import unnamed
+from mapreduce.datasets.naming import unnamed, with_tuple_keys
 from mapreduce.errors import ManifestError
 from mapreduce.manifest import load
 from mapreduce.model import Delivery, Manifest, Part, Status
@@ -96,6 +96,8 @@ class JobResult:
             plain = decompress(self.part_bytes(part), compression_of_suffix(part.name), part.name)
             if names and part.pairs and not isinstance(output, Kept):
                 yield from unnamed(output.read_part(io.BytesIO(plain), False), names)
+            elif self.manifest.keyed and not isinstance(output, Kept):
+                yield from with_tuple_keys(output.read_part(io.BytesIO(plain), False))
             else:
                 yield from output.read_part(io.BytesIO(plain), part.pairs)
 

@@ -161,5 +161,4 @@ class PartFile:
             self.plain.size,
             self.plain.hexdigest(),
             pairs,
-            self.writer.schema_text,
         )

@@ -14,6 +14,7 @@ from mapreduce.datasets.linetext import LineText
 from mapreduce.errors import JobError
 from mapreduce.model import Cut, InputFile, Split
 from mapreduce.store import inputs
+from mapreduce.store.profiles import load_profile
 from mapreduce.units import parse_size
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
@@ -53,6 +54,7 @@ class FileDataset:
 
     def files(self) -> list[InputFile]:
         """The input's files in order, each with size, fingerprint and compression."""
+        load_profile(self.profile)  # which must be there, whether a path needs it or not
         return [self._describe(path) for path in inputs.expand(self.paths, self.profile)]
 
     def _describe(self, path: str) -> InputFile:

@@ -12,6 +12,7 @@ from mapreduce.datasets.blocks import LineBlock, PlacedFrame, first_records
 from mapreduce.datasets.schema import Misfit, checked_schema, column, demanded_schema
 from mapreduce.datasets.writers import JsonLinesWriter
 from mapreduce.errors import RecordMalformed
+from mapreduce.keys import as_key
 from mapreduce.model import Location, Split
 from mapreduce.protocols import RecordWriter
 
@@ -96,11 +97,7 @@ class JsonLines(LineDataset):
         """Dicts; of pairs, (key, value), a key that is an array as a tuple."""
         for line in stream:
             record = json.loads(line)
-            yield (_tuples(record["key"]), record["value"]) if pairs else record
-
-
-def _tuples(key: Any) -> Any:
-    return tuple(map(_tuples, key)) if isinstance(key, list) else key
+            yield (as_key(record["key"]), record["value"]) if pairs else record
 
 
 def _values(lines: list[str], block: LineBlock) -> list[Any]:

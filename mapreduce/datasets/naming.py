@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from mapreduce.errors import RecordError
+from mapreduce.keys import as_key
 from mapreduce.protocols import RecordWriter
 
 _SHOWN = 200
@@ -30,11 +31,6 @@ class KeyNaming:
     def records(self) -> int:
         """So far."""
         return self._writer.records
-
-    @property
-    def schema_text(self) -> str:
-        """The other writer's."""
-        return self._writer.schema_text
 
     def write(self, records: Iterable[Any]) -> None:
         """Append records, named. Raises RecordError for a key of another length."""
@@ -80,8 +76,12 @@ def unnamed(records: Iterable[Any], names: Sequence[str]) -> Iterator[Any]:
         if type(record) is tuple:
             yield record[:-1], record[-1]
             continue
-        yield tuple(_element(record[name]) for name in names), record["value"]
+        yield tuple(as_key(record[name]) for name in names), record["value"]
 
 
-def _element(value: Any) -> Any:
-    return tuple(map(_element, value)) if type(value) is list else value
+def with_tuple_keys(records: Iterable[Any]) -> Iterator[Any]:
+    """Records of a dict of aggregates, with a key that was written as an array or a struct as a tuple."""
+    for record in records:
+        if type(record.get("key")) in (list, dict):
+            record["key"] = as_key(record["key"])
+        yield record

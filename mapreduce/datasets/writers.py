@@ -21,8 +21,6 @@ _BATCH = 4096
 class Writer:
     """What all writers share: a record becomes bytes at once, bytes go to the stream in batches."""
 
-    schema_text = ""
-
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self.records = 0

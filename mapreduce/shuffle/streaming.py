@@ -41,11 +41,15 @@ _END = 2**64
 class StreamedValues:
     """A key's values, read as they are asked for. A second pass raises UserFunctionError."""
 
-    __slots__ = ("_ended", "_left")
+    __slots__ = ("_ended", "_left", "_passed")
 
     def __init__(self, values: Iterator[Any]) -> None:
         self._left = values
-        self._ended = False
+        self._ended = self._passed = False
+
+    def pass_by(self) -> None:
+        """The next group has begun: what is left can't be read any more."""
+        self._passed = True
 
     def __iter__(self) -> StreamedValues:
         if self._ended:
@@ -56,6 +60,11 @@ class StreamedValues:
         return self
 
     def __next__(self) -> Any:
+        if self._passed and not self._ended:
+            raise UserFunctionError(
+                "The values of a key were read after the next key had begun.",
+                hint="Write values = list(values) while the reduce works on their key.",
+            )
         try:
             return next(self._left)
         except StopIteration:

@@ -158,7 +158,8 @@ def files_of(result: JobResult) -> list[str]:
 
 
 def test_our_parquet() -> None:
-    result = written(Parquet("out", row_group_size=64))
+    schema = {"id": int, "path": str, "share": float, "ok": bool, "day": date, "at": datetime}
+    result = written(Parquet("out", row_group_size=64, schema=schema))
     files = files_of(result)
     assert pl.concat(pl.read_parquet(file) for file in files).rows(named=True) == ROWS
     assert list(result) == ROWS

@@ -86,3 +86,11 @@ def test_values_are_there_once() -> None:
     assert list(values) == [2, 3]
     with pytest.raises(UserFunctionError, match="iterated twice"):
         list(values)
+
+
+def test_values_end_with_their_group() -> None:
+    values = StreamedValues(iter([1, 2, 3]))
+    assert next(values) == 1
+    values.pass_by()
+    with pytest.raises(UserFunctionError, match="after the next key had begun"):
+        list(values)

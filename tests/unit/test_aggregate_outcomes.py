@@ -129,7 +129,7 @@ STATS: list[tuple[list[Any], tuple[Any, ...]]] = [
     ([INF, 1.0], (2, INF, INF, 1.0, INF, NAN)),
     ([ODD_NAN, 1.0], (2, NAN, NAN, 1.0, ODD_NAN, NAN)),
     ([BIG, -BIG], (2, 0.0, 0.0, -BIG, BIG, INF)),
-    ([5e-324, 0.0], (2, 5e-324, 0.0, 0.0, 5e-324, 0.0)),
+    ([5e-324, 0.0], (2, 5e-324, 0.0, 0.0, 5e-324, 5e-324)),
     ([2**62, -(2**62)], (2, 0, 0.0, -(2**62), 2**62, math.sqrt(2**125))),
     ([HUGE, HUGE + 2], (2, 2 * HUGE + 2, INF, HUGE, HUGE + 2, math.sqrt(2))),
 ]
