@@ -12,7 +12,8 @@
 
 The way of the data through the package:
 
-    job         say it: Job, blocks              aggregates   Sum, Count, TopK, Quantiles, …
+    job         say it: Job, Input               functions    the shapes of functions, their set-up
+    ordering    parts in key order               aggregates   Sum, Count, TopK, Quantiles, …
     plan        job + input → splits, shards     datasets     how a format is cut, read and written
     mapper      one map attempt                  shuffle      pairs as columns, segments, groups
     reducer     one reduce attempt               manifest     what a run did; makes it visible
