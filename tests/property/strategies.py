@@ -15,6 +15,7 @@ from typing import Any, Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
@@ -112,6 +113,11 @@ CLOCKS = [
     datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
     datetime(1969, 12, 31, 23, 59, 59, 999_999),
 ]
+
+
+def a_share(parts: int) -> Any:
+    """So many times fewer examples, for a law that many parameters share."""
+    return settings(max_examples=max(3, settings.default.max_examples // parts))
 
 
 def one_of_these(items: list[Any]) -> SearchStrategy[Any]:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
-from property.strategies import binaries, exact, floats, integers, keys, numbers, plain_texts, values
+from property.strategies import a_share, binaries, exact, floats, integers, keys, numbers, plain_texts, values
 
 from mapreduce import (
     ApproxDistinct,
@@ -156,6 +156,7 @@ def rows_of(data: st.DataObject, kinds: SearchStrategy[Any]) -> list[tuple[Any, 
 
 
 @pytest.mark.parametrize("name", FORMS)
+@a_share(4)
 @given(data=st.data())
 def test_of_values(name: str, data: st.DataObject) -> None:
     make, kinds = FORMS[name]
@@ -173,6 +174,7 @@ def tuples(kinds: SearchStrategy[Any], others: SearchStrategy[Any]) -> SearchStr
 
 @pytest.mark.parametrize("form", ["index", "field", "function"])
 @pytest.mark.parametrize("name", FORMS)
+@a_share(8)
 @given(data=st.data())
 def test_of_parts_of_values(name: str, form: str, data: st.DataObject) -> None:
     make, kinds = FORMS[name]
@@ -189,6 +191,7 @@ def test_of_parts_of_values(name: str, form: str, data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("returned", [None, 1])
 @pytest.mark.parametrize("name", COMPARING)
+@a_share(4)
 @given(data=st.data())
 def test_by(name: str, returned: int | None, data: st.DataObject) -> None:
     make, _ = FORMS[name]

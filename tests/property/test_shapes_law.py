@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from property.strategies import a_share
 
 from mapreduce import (
     Collect,
@@ -113,6 +114,7 @@ def hold(job: Job) -> None:
 
 
 @pytest.mark.parametrize("name", JOBS)
+@a_share(3)
 @given(lines=words, split_size=st.integers(1, 60), block_size=st.integers(1, 60), shards=st.integers(1, 3))
 def test_frames(name: str, lines: list[str], split_size: int, block_size: int, shards: int) -> None:
     function, reduce = JOBS[name]
@@ -135,6 +137,7 @@ def nested_values(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.select(value=pl.struct(parts.list.len(), all=parts), key=pl.col("line").str.head(1))
 
 
+@a_share(3)
 @given(lines=words, split_size=st.integers(1, 60), shards=st.integers(1, 3))
 def test_values_with_lists_from_frames(lines: list[str], split_size: int, shards: int) -> None:
     """Also with `value` before `key`."""
@@ -148,6 +151,7 @@ def test_values_with_lists_from_frames(lines: list[str], split_size: int, shards
 maybe = st.none() | st.integers(0, 2)
 
 
+@a_share(3)
 @given(st.lists(st.tuples(maybe, maybe), min_size=1, max_size=12), st.integers(1, 3), st.integers(1, 3))
 def test_tuples_with_none_wherever_the_input_is_cut(items: list[Any], split_size: int, shards: int) -> None:
     """A split in which an element is only None has another layout than its neighbours."""
@@ -157,6 +161,7 @@ def test_tuples_with_none_wherever_the_input_is_cut(items: list[Any], split_size
             hold(Job("none", source, Identity(), reduce, shards=shards))
 
 
+@a_share(6)
 @given(
     st.lists(st.tuples(st.integers(-9, 9), st.sampled_from("ab"), st.floats()), max_size=40),
     st.integers(1, 4),
