@@ -11,9 +11,11 @@ PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
 LOCK := $(BIN)/uv -q pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command 'make lock' $(LOCKFLAGS)
 
-# One pytest run, the quick folders first: what is wrong in a unit is told before a whole job trips over it.
+# The quick folders first: what is wrong in a unit is told before a whole job trips over it. They share the
+# processors; the others start processes of their own, and some measure how soon these end.
 FIRST := $(wildcard tests/unit tests/property)
-TESTS := $(FIRST) $(filter-out $(FIRST) tests/__pycache__, $(patsubst %/,%,$(wildcard tests/*/))) $(wildcard tests/test_*.py)
+NONE := $(if $(ARGS),|| [ $$? = 5 ]) # what ARGS choose may all lie in one of the two
+REST := $(filter-out $(FIRST) tests/__pycache__, $(patsubst %/,%,$(wildcard tests/*/)))
 
 .DELETE_ON_ERROR:
 .PHONY: help demo test lint types layers matrix unit tests format bench lock clean
@@ -48,7 +50,8 @@ matrix: $(VENV)/.dev ## which test covers which row of the fault matrix; fails i
 
 tests: $(VENV)/.dev ## pytest with coverage; ARGS='-k name' chooses
 	@echo tests
-	@$(BIN)/python -m pytest -q --cov --cov-report= $(TESTS) $(ARGS)
+	@$(BIN)/python -m pytest -q -n auto --cov --cov-report= $(FIRST) $(ARGS) $(NONE)
+	@$(BIN)/python -m pytest -q --cov --cov-append --cov-report= $(REST) $(ARGS) $(NONE)
 	@echo "coverage: $$($(BIN)/coverage report --format=total) %"
 
 unit: $(VENV)/.dev ## the unit tests alone; ARGS='-k name' chooses

@@ -327,7 +327,7 @@ REFUSED: list[tuple[Any, Any, Any, type[MapReduceError], str]] = [
 ]
 
 
-@pytest.mark.parametrize("case", REFUSED, ids=lambda case: f"{case[0]!r} {case[2]!r}"[:60])
+@pytest.mark.parametrize("case", REFUSED, ids=lambda case: f"{case[0]!r} {case[2]!r}".split(" at 0x")[0][:60])
 def test_a_refused_value_names_the_record(case: Any) -> None:
     reduce, good, bad, kind, says = case
     Path("in").write_text("".join(f"{number}\n" for number in range(4_000)))
