@@ -195,15 +195,20 @@ def keyed(record: Any) -> list[Any]:
     return [(record, None)]
 
 
+@pytest.mark.parametrize("split_size", [700, 10_000], ids=["maps", "one map"])
 @pytest.mark.parametrize("shards", [1, 2, 7, 40])
-def test_many_keys_in_key_order(shards: int, rng: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """More distinct keys than the sample holds."""
+def test_many_keys_in_key_order(
+    shards: int, split_size: int, rng: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More distinct keys than the sample holds, of all maps together and of each."""
     monkeypatch.setattr(ordering, "SAMPLES", 5)
     monkeypatch.setattr(reference, "SAMPLES", 5)
     keys: list[Any] = [
         rng.choice([rng.randrange(3_000), f"k{rng.randrange(3_000)}", None]) for _ in range(9_000)
     ]
-    job = Job("sorted", Records(keys, split_size=700), keyed, Count(), shards=shards, partition=TotalOrder())
+    job = Job(
+        "sorted", Records(keys, split_size=split_size), keyed, Count(), shards=shards, partition=TotalOrder()
+    )
     hold(job)
     found = [key for key, _ in run(job, on="serial")]
     assert found == [
