@@ -75,6 +75,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a name for a name": ({"key_names": "hour"}, "key_names is 'hour'"),
     "a name twice": ({"key_names": ("a", "a")}, "are not all different"),
     "the name value": ({"key_names": ("a", "value")}, "one is 'value'"),
+    "a name of the reduce": ({"key_names": ("a", "n"), "reduce": {"n": Sum()}}, "both have the name 'n'"),
+    "a profile of an output": (
+        {"output": JsonLines("out", storage_options="any")},
+        "storage_options of an output mean nothing: it is a local directory. Leave them out.",
+    ),
     "names in text": ({"key_names": ("a", "b"), "output": Text("out")}, "Text has no fields for key_names"),
 }
 
@@ -148,6 +153,18 @@ def test_a_record_that_is_no_pair() -> None:
     message = failing(Job("j", Records([("k", 0), "x"]), Identity(), Collect()))
     assert "Records, item 1" in message
     assert "Identity() got a record that is no pair: 'x'." in message
+
+
+def test_identity_without_a_reduce_is_named_as_it_was_written() -> None:
+    message = failing(Job("j", Records([3]), Identity(), output=Text("o")))
+    assert message.startswith("map `Identity`")
+    assert "Text can't write a record of type int: 3." in message
+
+
+def test_a_profile_that_is_not_there_is_told_for_local_files_too() -> None:
+    Path("input").write_text("a\n")
+    message = failing(Job("j", Text("input", storage_options="nowhere"), pair, Sum()))
+    assert "nowhere" in message
 
 
 def test_names_that_do_not_fit() -> None:

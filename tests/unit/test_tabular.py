@@ -67,3 +67,18 @@ def test_key_names_of_rows_without_a_header(own_folder: Path) -> None:
     result = run(job, on="serial")
     assert list(result) == [(("a", "1"), "2"), (("b", "3"), "4")]
     assert result.to_polars().columns == ["x", "y", "value"]
+
+
+@pytest.mark.parametrize("names", [None, ("letter", "number")])
+def test_records_of_several_aggregates_are_the_same_from_every_output(names) -> None:
+    """Tuple keys are rebuilt; in the result of a run, and from its directory alone."""
+    pairs = [((letter, number), number) for letter in "ab" for number in range(3)]
+    found = []
+    for output in (None, JsonLines("lines"), Parquet("table")):
+        job = Job("keys", Records(pairs), Identity(), {"n": Count()}, output, key_names=names)
+        result = run(job, on="serial")
+        assert list(JobResult.load(result.path)) == list(result)
+        found.append(list(result))
+    assert found[0] == found[1] == found[2]
+    key = {"key": ("a", 0)} if names is None else {"letter": "a", "number": 0}
+    assert {**key, "n": 1} in found[0]
