@@ -114,7 +114,6 @@ def _described(dataset: object) -> dict[str, str]:
     if isinstance(dataset, FileDataset):
         described |= {name: repr(value) for name, value in vars(dataset).items() if not name.startswith("_")}
         described |= {"reading": repr(dataset.reading)}
-        described.pop("undecodable", None)
     return described
 
 

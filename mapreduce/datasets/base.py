@@ -98,13 +98,17 @@ class LineDataset(FileDataset):
         if growing not in (None, "snapshot"):
             raise JobError(f"growing={growing!r}.", hint='Give None or "snapshot".')
         self.growing = growing is not None
-        self.undecodable = 0
-        """Lines read by this object that had bytes which `errors` let pass."""
+        self._undecodable = 0
 
     @property
     def encoding(self) -> str:
         """The encoding's name as Python normalises it."""
         return self._lines.encoding
+
+    @property
+    def undecodable(self) -> int:
+        """Lines read by this object so far that had bytes which `errors` let pass."""
+        return self._undecodable
 
     @property
     def errors(self) -> str:
@@ -145,7 +149,7 @@ class LineDataset(FileDataset):
         size = self.block_size or default_size
         for offset, data in line_blocks(stream, start, stop, size, self.max_record, file.uri):
             if self.errors != "strict":
-                self.undecodable += self._lines.undecodable(data)
+                self._undecodable += self._lines.undecodable(data)
             if offset == 0 and self.encoding == "utf-8" and data.startswith(codecs.BOM_UTF8):
                 yield len(codecs.BOM_UTF8), data[len(codecs.BOM_UTF8) :]
             else:
