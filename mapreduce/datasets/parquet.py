@@ -136,7 +136,7 @@ class Parquet(FileDataset):
     # ------------------------------------------------------------ writing
 
     def writer(self, stream: BinaryIO) -> RecordWriter:
-        """A writer of one part; `schema_text` tells the part's columns when it is closed."""
+        """A writer of one part."""
         return ParquetWriter(stream, self.schema, self.row_group_size)
 
     def read_part(self, stream: BinaryIO, pairs: bool) -> Iterator[Any]:

@@ -29,8 +29,6 @@ class ParquetWriter:
         self._frames: list[Any] = []
         self.records = 0
         self.pairs = True
-        self.schema_text = _text(self._schema) if self._schema else ""
-        """The columns, each with its type; "" while they are not known."""
 
     def write(self, records: Iterable[Any]) -> None:
         """Append records. A type that does not fit may be found later than its record."""
@@ -61,7 +59,6 @@ class ParquetWriter:
             frame = pl.concat([frame.cast(schema) for frame in self._frames], rechunk=True)
         else:
             frame = pl.DataFrame(schema=schema)
-        self.schema_text = _text(schema)
         data = io.BytesIO()
         frame.write_parquet(
             data,
@@ -111,10 +108,6 @@ class ParquetWriter:
                 hint="Convert it in the function that gives it, or write JsonLines.",
             ) from None
         self._kinds = known
-
-
-def _text(schema: dict[str, Any]) -> str:
-    return ", ".join(f"{name}: {kind}" for name, kind in schema.items())
 
 
 def _column(name: str, values: Sequence[Any], kind: Any) -> Any:
