@@ -8,6 +8,9 @@ BIN := $(VENV)/bin
 
 # pip reads its index from its own configuration; -qq keeps warnings and progress to itself, errors are shown.
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
+# A lock file is complete. Left to resolve it, pip takes a newer release of a package that another one wants
+# with an extra, and then refuses it, because it has no hash.
+LOCKED := $(PIP) install --require-hashes --no-deps
 LOCK := $(BIN)/uv -q pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command 'make lock' $(LOCKFLAGS)
 
@@ -84,11 +87,11 @@ $(VENV)/.made:
 
 $(VENV)/.runtime: requirements/runtime.txt requirements/build.txt pyproject.toml | $(VENV)/.made
 	@echo 'install: runtime'
-	@$(PIP) install --require-hashes -r requirements/runtime.txt -r requirements/build.txt
+	@$(LOCKED) -r requirements/runtime.txt -r requirements/build.txt
 	@$(PIP) install --no-build-isolation --no-deps -e .
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 	@echo 'install: tools'
-	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@$(LOCKED) -r requirements/dev.txt
 	@touch $@
