@@ -40,7 +40,7 @@ from mapreduce.aggregates import Aggregate, as_aggregate
 from mapreduce.codec import dump_value, load_value
 from mapreduce.shuffle.columns import Pairs, input_columns, key_columns, python_keys
 from mapreduce.shuffle.states import finish_states, join_states, make_states
-from mapreduce.testing import reference
+from mapreduce.testing import meanings, reference
 
 ONE_SHARD = Job("one-shard", Records([]), Identity(), Count(), shards=1)
 
@@ -118,8 +118,8 @@ def python_form(data: st.DataObject, aggregate: Aggregate, chunks: list[list[Any
 
 def meaning(reduce: Any, items: list[Any]) -> Any:
     if isinstance(reduce, dict):
-        return {name: reference._aggregated(member, items) for name, member in reduce.items()}
-    return reference._aggregated(reduce, items)
+        return {name: meanings.aggregated(member, items) for name, member in reduce.items()}
+    return meanings.aggregated(reduce, items)
 
 
 def hold(data: st.DataObject, reduce: Any, rows: list[tuple[Any, Any]]) -> None:

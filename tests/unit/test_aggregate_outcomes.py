@@ -39,7 +39,7 @@ from mapreduce.datasets import records as records_module
 from mapreduce.errors import JobError, MapReduceError, UserFunctionError, ValueTypeError
 from mapreduce.shuffle.columns import Pairs, input_columns, key_columns
 from mapreduce.shuffle.states import finish_states, make_states, make_tally
-from mapreduce.testing import reference, run_sequential
+from mapreduce.testing import meanings, run_sequential
 
 INF = math.inf
 HUGE = 10**400
@@ -114,7 +114,7 @@ OUTCOMES: list[tuple[Aggregate, list[Any], Any]] = [
 def test_outcome(outcome: tuple[Aggregate, list[Any], Any]) -> None:
     aggregate, items, result = outcome
     assert exact(aggregate.apply(items)) == exact(result)
-    assert exact(reference._aggregated(aggregate, items)) == exact(result)
+    assert exact(meanings.aggregated(aggregate, items)) == exact(result)
     assert exact(columnar(aggregate, [items])) == exact(result)
     assert exact(columnar(aggregate, [[item] for item in items])) == exact(result)
 
@@ -139,7 +139,7 @@ STATS: list[tuple[list[Any], tuple[Any, ...]]] = [
 def test_stats(items: list[Any], result: tuple[Any, ...]) -> None:
     named = dict(zip(("count", "sum", "mean", "min", "max", "stddev"), result, strict=True))
     assert exact(Stats().apply(items)) == exact(named)
-    assert exact(reference._aggregated(Stats(), items)) == exact(named)
+    assert exact(meanings.aggregated(Stats(), items)) == exact(named)
     assert exact(columnar(Stats(), [items])) == exact(named)
     assert exact(columnar(Stats(), [[item] for item in items])) == exact(named)
 

@@ -30,7 +30,7 @@ from mapreduce.functions import Identity
 from mapreduce.job import Job
 from mapreduce.shuffle.columns import Pairs, key_columns, python_keys, value_columns
 from mapreduce.shuffle.states import finish_states, join_states, make_states
-from mapreduce.testing import reference
+from mapreduce.testing import meanings, reference
 
 ONE_SHARD = Job("one-shard", Records([]), Identity(), Count(), shards=1)
 
@@ -59,7 +59,7 @@ def values_for(aggregate: Aggregate) -> st.SearchStrategy[Any]:
 
 
 def meaning(aggregate: Aggregate, items: list[Any]) -> Any:
-    return reference._MEANINGS[type(aggregate)](aggregate, items)
+    return meanings.MEANINGS[type(aggregate)](aggregate, items)
 
 
 # ---------------------------------------------------------------- the meaning, by example
@@ -360,4 +360,4 @@ def test_a_deviation_is_that_of_the_exact_variance(given, expected):
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False) | integers, min_size=2, max_size=8))
 def test_a_deviation_is_rounded_once(given):
-    assert Stats().apply(given)["stddev"] == reference._deviation(given)
+    assert Stats().apply(given)["stddev"] == meanings.deviation(given)

@@ -18,7 +18,7 @@ from property.strategies import CLOCKS, NAN, NOON, ODD_NAN, exact, keys
 
 from mapreduce.errors import KeyTypeError
 from mapreduce.keys import hash_key, normal_key, order_bytes, shard_of
-from mapreduce.testing import reference
+from mapreduce.testing import keyrules
 
 EAST = timezone(timedelta(hours=2))
 
@@ -148,8 +148,8 @@ def test_table_is_in_order() -> None:
 
 def test_reference_has_the_same_order() -> None:
     for (row_a, a), (row_b, b) in combinations(FLAT, 2):
-        assert (reference._identity(a) == reference._identity(b)) == (row_a == row_b), (a, b)
-        assert (reference._rank(a) < reference._rank(b)) == (row_a < row_b), (a, b)
+        assert (keyrules.identity(a) == keyrules.identity(b)) == (row_a == row_b), (a, b)
+        assert (keyrules.rank(a) < keyrules.rank(b)) == (row_a < row_b), (a, b)
 
 
 def test_no_key_is_the_beginning_of_another() -> None:
@@ -169,7 +169,7 @@ def test_no_key_is_the_beginning_of_another() -> None:
 def test_any_two_keys(a: Any, b: Any) -> None:
     low, high = order_bytes(a), order_bytes(b)
     assert (low == high) == python_equal(a, b)
-    assert (low < high) == (reference._rank(a) < reference._rank(b))
+    assert (low < high) == (keyrules.rank(a) < keyrules.rank(b))
     assert low == high or not (low.startswith(high) or high.startswith(low))
     if low == high:
         assert hash_key(a) == hash_key(b)
@@ -191,7 +191,7 @@ def test_normal_key_is_equal_and_constant(key: Any) -> None:
     assert order_bytes(normal) == order_bytes(key)
     assert hash_key(normal) == hash_key(key)
     assert exact(normal_key(normal)) == exact(normal)
-    assert exact(normal) == exact(reference._returned(key))
+    assert exact(normal) == exact(keyrules.returned(key))
 
 
 def test_clocks_come_back_in_utc_and_without_fold() -> None:
@@ -266,14 +266,14 @@ PINNED: list[tuple[Any, int]] = [
 
 def test_hash_is_pinned() -> None:
     assert [(key, hash_key(key)) for key, _ in PINNED] == PINNED
-    assert [(key, reference._hash(key)) for key, _ in PINNED] == PINNED
+    assert [(key, keyrules.place(key)) for key, _ in PINNED] == PINNED
 
 
 @given(keys)
 def test_reference_has_the_same_hash(key: Any) -> None:
     place = hash_key(key)
     assert 0 <= place < 2**64
-    assert reference._hash(normal_key(key)) == place
+    assert keyrules.place(normal_key(key)) == place
 
 
 def test_hash_is_the_same_in_every_process() -> None:
