@@ -101,13 +101,13 @@ class Aggregate(ABC):
         """
         if self.by is not None:
             return self._take_pairs(values)
-        column = choose(repr(self), "of", self.of, values)
+        column = choose(self, "of", self.of, values)
         self.examine(column)
         return [column]
 
     def _take_pairs(self, values: list[Any]) -> list[list[Any]]:
-        compared = choose(repr(self), "by", self.by, values)
-        returned = list(choose(repr(self), "of", self.of, values))
+        compared = choose(self, "by", self.by, values)
+        returned = list(choose(self, "of", self.of, values))
         self.examine(compared)
         if _NONE in set(map(type, compared)) or _NONE in set(map(type, returned)):
             for index, pair in enumerate(zip(compared, returned, strict=True)):

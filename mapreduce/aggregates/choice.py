@@ -35,10 +35,11 @@ def valid(name: str, option: str, choice: Any) -> Any:
     )
 
 
-def choose(who: str, option: str, choice: Choice, values: list[Any]) -> list[Any]:
+def choose(who: object, option: str, choice: Choice, values: list[Any]) -> list[Any]:
     """What `choice` says of each value. Raises ValueTypeError, and UserFunctionError for its function.
 
-    `who` and `option` are the aggregate and the option in messages. The result may be `values` itself.
+    `who`, whose `repr` is made only then, and `option` are the aggregate and the option in messages. The
+    result may be `values` itself.
     """
     if choice is None:
         return values
@@ -60,21 +61,21 @@ def _element(value: Any, index: int) -> Any:
         return None
 
 
-def _demand(who: str, option: str, kinds: tuple[type, ...], plural: str, values: Sequence[Any]) -> None:
+def _demand(who: object, option: str, kinds: tuple[type, ...], plural: str, values: Sequence[Any]) -> None:
     for kind in set(map(type, values)):
         if kind is not _NONE and not issubclass(kind, kinds):
             wrong = next(value for value in values if type(value) is kind)
             raise ValueTypeError(
-                f"{who} needs {plural} for its {option}, not a value of type {kind.__qualname__}: "
+                f"{who!r} needs {plural} for its {option}, not a value of type {kind.__qualname__}: "
                 f"{safe_repr(wrong)[:200]}.",
                 hint=f"Let the map give {plural}, or write {option}= as a function of the value.",
             )
 
 
-def _called(who: str, option: str, function: Callable[[Any], Any], values: Sequence[Any]) -> list[Any]:
+def _called(who: object, option: str, function: Callable[[Any], Any], values: Sequence[Any]) -> list[Any]:
     try:
         return [None if value is None else function(value) for value in values]
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        raise user_error(error, f"{who} failed in its {option}") from error
+        raise user_error(error, f"{who!r} failed in its {option}") from error

@@ -30,7 +30,7 @@ class Count(Aggregate):
         """Whether each value counts; all do without `of`."""
         if self.of is None:
             return [[True] * len(values)]
-        return [[item is not None for item in choose(repr(self), "of", self.of, values)]]
+        return [[item is not None for item in choose(self, "of", self.of, values)]]
 
     def empty(self) -> int:
         return 0

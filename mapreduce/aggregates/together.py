@@ -72,7 +72,7 @@ class Together(Aggregate):
             return [[None] * len(values)]
         columns = []
         for chosen, members in self._shared:
-            column = choose(repr(members[0]), "of", chosen, values)
+            column = choose(members[0], "of", chosen, values)
             for member in members:
                 member.examine(column)
             columns.append(column)

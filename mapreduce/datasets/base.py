@@ -6,6 +6,7 @@ import codecs
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any, BinaryIO
 
 from mapreduce.datasets.compression import SUFFIXES, decompressed, suffix_of
@@ -128,13 +129,14 @@ class LineDataset(FileDataset):
         return bool(file.compression)
 
     def splits(self, files: Sequence[InputFile]) -> list[Cut]:
-        """Byte ranges of `split_size`; a compressed file is one."""
+        """Equal byte ranges of at most `split_size`; a compressed file is one."""
         return [cut for file in files for cut in self._cuts(file)]
 
     def _cuts(self, file: InputFile) -> Iterator[Cut]:
-        step = max(file.size, 1) if self._is_whole(file) else self.split_size
-        for start in range(0, file.size, step):
-            yield Cut(file, start, min(start + step, file.size))
+        pieces = min(file.size, 1) if self._is_whole(file) else _pieces(file.size, self.split_size)
+        borders = [file.size * piece // pieces for piece in range(pieces + 1)] if pieces else []
+        for start, stop in pairwise(borders):
+            yield Cut(file, start, stop)
 
     @contextmanager
     def _opened(self, file: InputFile) -> Iterator[BinaryIO]:
@@ -157,6 +159,15 @@ class LineDataset(FileDataset):
 
     def _range(self, split: Split) -> tuple[int, int | None]:
         return (0, None) if self._is_whole(split.file) else (split.start, split.stop)
+
+
+def _pieces(size: int, most: int) -> int:
+    """How many equal ranges of at most `most` bytes: a number that 2, 4 or 8 workers share evenly, so
+    that they end together.
+    """
+    least = -(-size // most)
+    even = 8 if least > 4 else 4 if least > 2 else max(least, 1)
+    return min(-(-least // even) * even, size)
 
 
 def _ratio(max_ratio: Any) -> int:
