@@ -3,7 +3,8 @@
 MapReduceError
 ├── JobError                  mend the job, the command or an option
 │   ├── SerializationError    take the named variable out of the function
-│   └── OutputExists          choose another output, or overwrite
+│   ├── OutputExists          choose another output, or overwrite
+│   └── JobChanged            go back to the job that was begun, or start afresh
 ├── InputError                mend or replace the input
 │   ├── InputMissing          nothing is there
 │   ├── InputDenied           the file may not be read
@@ -18,11 +19,18 @@ MapReduceError
 │   ├── KeyTypeError          it gave a key of a type that can't be a key
 │   ├── ValueTypeError        it gave a value that can't be shipped or aggregated
 │   ├── RecordError           it gave a record that the output can't hold
-│   └── WorkerCrash           it ended its process
+│   ├── WorkerCrash           it ended its process
+│   └── AttemptTimeout        it did not end within `timeout`
+├── ResourceError             give the run more of the machine, or ask less of it
+│   ├── MemoryExceeded        an attempt took more than its budget, also alone
+│   ├── WorkerKilled          somebody ended a worker process from outside
+│   └── NoWorkers             no worker process can be started
 ├── StorageError              mend the machine: disk, permissions, descriptors
-│   └── SegmentError          intermediate data is gone or damaged
+│   ├── SegmentError          intermediate data is gone or damaged
+│   └── WorkDamaged           a run's plan can't be read: it can't be resumed
 ├── ManifestError             the output is not what its manifest says
 ├── SinkError                 the result stands; somebody was not told
+├── Interrupted               stopped from outside: resume it
 └── InternalError             report it: a promise of the engine was broken
 """
 
@@ -42,6 +50,11 @@ class Retry(Enum):
     """Code may fail by chance: try again until it fails twice in the same place."""
     ALWAYS = "always"
     """The machine failed, not the task: try again, with a budget of its own."""
+    ALONE = "alone"
+    """It took too much memory: try again once, with nothing beside it."""
+
+
+_FIELDS = ("message", "hint", "details", "trace", "place", "output")
 
 
 class MapReduceError(Exception):
@@ -49,14 +62,25 @@ class MapReduceError(Exception):
 
     `details` is text that helps to find the cause (a traceback of the user's own code),
     `trace` the whole traceback, `place` names the line that failed, so that two failures
-    can be recognised as one. All are plain text: an error crosses processes as data.
+    can be recognised as one. `output` is what the functions printed in the attempt that failed. All
+    are plain text: an error crosses processes as data.
     """
 
     retry: ClassVar[Retry] = Retry.NEVER
     exit_code: ClassVar[int] = 1
+    category: ClassVar[str] = "internal"
+    """Whose turn it is: "job", "data", "code", "resource", "time-out", "storage", "input changed",
+    "result", "sink", "stopped" or "internal"."""
 
     def __init__(
-        self, message: str, *, hint: str = "", details: str = "", trace: str = "", place: str = ""
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        details: str = "",
+        trace: str = "",
+        place: str = "",
+        output: str = "",
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -64,20 +88,21 @@ class MapReduceError(Exception):
         self.details = details
         self.trace = trace
         self.place = place or message
+        self.output = output
 
     def __str__(self) -> str:
         return ("\n" if "\n" in self.message else " ").join(filter(None, (self.message, self.hint)))
 
     def to_plain(self) -> dict[str, str]:
         """The error as a dict of strings, for a pipe, a log or a manifest."""
-        fields = {name: getattr(self, name) for name in ("message", "hint", "details", "trace", "place")}
-        return {"kind": type(self).__name__, **fields}
+        return {"kind": type(self).__name__, **{name: getattr(self, name) for name in _FIELDS}}
 
 
 class JobError(MapReduceError):
     """The job, the command or an option is not valid; nothing ran."""
 
     exit_code = 2
+    category = "job"
 
 
 class SerializationError(JobError):
@@ -90,8 +115,16 @@ class OutputExists(JobError):
     exit_code = 1
 
 
+class JobChanged(JobError):
+    """A run that was begun can't go on: the job, its input or the versions are others now."""
+
+    exit_code = 1
+
+
 class InputError(MapReduceError):
     """The input can't be read as the job asks."""
+
+    category = "data"
 
 
 class InputMissing(InputError):
@@ -104,6 +137,8 @@ class InputDenied(InputError):
 
 class InputChanged(InputError):
     """The file differs from the one that was planned, or went away."""
+
+    category = "input changed"
 
 
 class InputCorrupt(InputError):
@@ -124,6 +159,8 @@ class RecordTooLarge(InputError):
 
 class UserCodeError(MapReduceError):
     """A function of the job did something it must not."""
+
+    category = "code"
 
 
 class UserFunctionError(UserCodeError):
@@ -149,15 +186,45 @@ class RecordError(UserCodeError):
 
 
 class WorkerCrash(UserCodeError):
-    """The process that ran an attempt ended without a result."""
+    """The process that ran an attempt ended by itself, without a result."""
+
+    retry = Retry.CONFIRM
+
+
+class AttemptTimeout(UserCodeError):
+    """An attempt ran longer than the job's `timeout`."""
+
+    retry = Retry.CONFIRM
+    category = "time-out"
+
+
+class ResourceError(MapReduceError):
+    """The machine has too little of something."""
+
+    category = "resource"
+
+
+class MemoryExceeded(ResourceError):
+    """An attempt took more memory than a worker may have."""
+
+    retry = Retry.ALONE
+
+
+class WorkerKilled(ResourceError):
+    """Somebody ended the process that ran an attempt: a person, a supervisor, or the kernel."""
 
     retry = Retry.ALWAYS
+
+
+class NoWorkers(ResourceError):
+    """No worker process can be started, or all end before they are ready."""
 
 
 class StorageError(MapReduceError):
     """A disk, a folder or a descriptor failed."""
 
     retry = Retry.ALWAYS
+    category = "storage"
 
 
 class SegmentError(StorageError):
@@ -175,14 +242,29 @@ class SegmentError(StorageError):
         return {**super().to_plain(), "map_index": str(self.map_index)}
 
 
+class WorkDamaged(StorageError):
+    """What a run left behind can't be read, so that it can't go on."""
+
+    retry = Retry.NEVER
+
+
 class ManifestError(MapReduceError):
     """A manifest is missing or damaged, or its parts are not what it says."""
+
+    category = "result"
 
 
 class SinkError(MapReduceError):
     """A sink failed. The committed result is not touched by it."""
 
     exit_code = 4
+    category = "sink"
+
+
+class Interrupted(MapReduceError):
+    """The run was stopped from outside."""
+
+    category = "stopped"
 
 
 class InternalError(MapReduceError):

@@ -40,6 +40,21 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed. `memory` is what each worker holds, in bytes, where it is known."""
+
+    memory: dict[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Printed:
+    """What the functions of an attempt printed, as far as it was kept. Told before the attempt's end."""
+
+    attempt: Attempt
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Reported:
     """A running attempt has come this far; lost reports do no harm."""
 
@@ -49,4 +64,5 @@ class Reported:
     pairs: int
 
 
-Event = WorkerReady | WorkerGone | Succeeded | Failed
+Event = WorkerReady | WorkerGone | Succeeded | Failed | Tick
+"""What the brain takes in."""

@@ -246,8 +246,13 @@ class AttemptRecord:
     attempt: int
     worker: int
     outcome: str
+    """"succeeded", "failed", "lost" with its worker, or "stopped" because another attempt was first."""
     seconds: float
     error: str = ""
+    kind: str = ""
+    """Class of the error."""
+    place: str = ""
+    """What failed: equal for errors that have one cause."""
 
 
 @dataclass(frozen=True, slots=True)

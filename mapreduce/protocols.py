@@ -8,9 +8,12 @@ names that are written once; an *executor* runs attempts somewhere; an *observer
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, BinaryIO, Protocol, runtime_checkable
 
-from mapreduce.events import Event, Reported
+from mapreduce.errors import MapReduceError
+from mapreduce.events import Event, Printed, Reported
 from mapreduce.model import Attempt, AttemptRecord, Cut, InputFile, Location, Progress, Split
 
 
@@ -134,15 +137,25 @@ class Sink(Protocol):
 class Store(Protocol):
     """Whole objects under names with one writer each. Names are relative and use "/".
 
-    Every write is durable when it returns. `put` and `create` may be repeated after an error.
-    All raise StorageError; a missing object is FileNotFoundError from `read` and nothing else.
+    Every write is durable when it returns, unless it is said to be otherwise. All but `new_file` may
+    be repeated after an error. All raise StorageError, whose cause is the OSError where there is one;
+    a missing object is FileNotFoundError from `read` and nothing else.
     """
+
+    root: Path
 
     def put(self, name: str, data: bytes) -> None:
         """Write an object whole: readers see all of it or nothing."""
 
     def create(self, name: str, data: bytes) -> bool:
         """Write unless the name exists. True exactly if the object holds `data` afterwards."""
+
+    def new_file(self, name: str, *, durable: bool = True) -> AbstractContextManager[BinaryIO]:
+        """A stream whose bytes appear under `name`, all at once, when the block ends well.
+
+        An existing name raises StorageError with FileExistsError as its cause. Without `durable` a
+        power failure may lose or tear the object; the end of the process never does.
+        """
 
     def read(self, name: str, start: int = 0, length: int | None = None) -> bytes:
         """Bytes [start, start + length); an object that is shorter raises StorageError."""
@@ -170,7 +183,8 @@ class Observer(Protocol):
 class Executor(Protocol):
     """Runs one attempt at a time on each of its workers. Decides nothing.
 
-    `start` before `submit`, `close` always. Events come out of `poll`.
+    `start` before `submit`, `close` always. Events come out of `poll`. An attempt that was submitted
+    has one end: Succeeded, Failed, or WorkerGone for its worker; none if it was stopped without an error.
     """
 
     workers: int
@@ -181,8 +195,18 @@ class Executor(Protocol):
     def submit(self, attempt: Attempt, request: dict[str, Any]) -> None:
         """Run an attempt on `attempt.worker`, which must be idle."""
 
-    def poll(self, timeout: float) -> list[Event | Reported]:
+    def poll(self, timeout: float) -> list[Event | Printed | Reported]:
         """Wait up to `timeout` seconds for events."""
+
+    def stop(self, attempt: Attempt, error: MapReduceError | None) -> None:
+        """End a running attempt at once, its worker with it; a new worker takes its place.
+
+        With `error` the attempt ends as Failed with that error, to which the stack of the worker and
+        what it printed are added. Without, nobody is told. Does nothing if the attempt has ended.
+        """
+
+    def memory(self) -> dict[int, int]:
+        """Resident bytes of each worker that runs an attempt, where that can be known."""
 
     def close(self) -> None:
         """End every worker, at once. May be called twice."""
