@@ -3,34 +3,66 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from types import FrameType
 from typing import Any, Literal, NoReturn
 
+from mapreduce import host
 from mapreduce import manifest as manifests
 from mapreduce.codec import canonical_json, dump_code
+from mapreduce.coordinator.log import Acceptance, AcceptanceLog
 from mapreduce.coordinator.loop import Coordinator, Outcome
+from mapreduce.coordinator.state import Limits
 from mapreduce.datasets import FileDataset, as_output
-from mapreduce.errors import JobError, StorageError
+from mapreduce.errors import Interrupted, JobError, StorageError
 from mapreduce.executors.serial import SerialExecutor
 from mapreduce.job import Job
 from mapreduce.model import FORMAT_VERSION, Manifest, Plan, Result, Status, Totals, Work
-from mapreduce.place import Place, check_apart, check_output, place_of, run_directory
+from mapreduce.place import Place, check_apart, check_output, has_work, place_of, run_directory
 from mapreduce.plan import make_plan, new_run_id
 from mapreduce.protocols import Executor, Observer, Output
 from mapreduce.result import JobResult
+from mapreduce.resume import (
+    Begun,
+    Invocation,
+    done_of,
+    find_begun,
+    plan_to_go_on,
+    published_by,
+    usable,
+    write_plan,
+)
 from mapreduce.signatures import check_signatures
 from mapreduce.sinks.delivery import deliver_all, named_sinks
 from mapreduce.store import layout
-from mapreduce.store.local import LocalStore
+from mapreduce.units import parse_size
+
+logger = logging.getLogger("mapreduce.run")
 
 On = Literal["processes", "serial"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a run is done: nothing here changes the bytes of its result."""
+
+    on: On | None = None
+    workers: int | None = None
+    overwrite: bool = False
+    keep: bool = False
+    backups: bool = True
+    fresh_process: bool = False
+    observers: Sequence[Observer] = ()
+    invocation: Invocation | None = None
 
 
 def run(
@@ -40,92 +72,226 @@ def run(
     workers: int | None = None,
     limit: int | None = None,
     overwrite: bool = False,
+    work: str | os.PathLike[str] | None = None,
+    resume: bool | None = None,
+    accept_new_code: bool = False,
+    keep: bool = False,
+    backups: bool = True,
+    fresh_process: bool = False,
     observers: Sequence[Observer] = (),
+    invocation: Invocation | None = None,
 ) -> JobResult:
-    """Run a job and commit its result.
+    """Run a job and commit its result, or go on with a run of it that did not end.
 
     on: "processes" (of this host, the default) or "serial" (in this process).
     workers: number of processes; by default one for each processor.
     limit: read the first records of each input only.
     overwrite: replace a result that is there, after this one has succeeded.
+    work: the directory for what a run needs while it runs; by default beside the output. A run goes on
+        only where it is given again.
+    resume: None goes on with a run of the same job to the same output that was killed, stopped or failed,
+        where there is one: what it had accepted is not run again. True demands that there is one;
+        False starts afresh.
+    accept_new_code: go on though the reduce function has changed: map results are kept.
+    keep: leave the run's directory when it has ended.
+    backups: give a straggler near the end of a phase a second attempt.
+    fresh_process: let each attempt have a process of its own.
     observers: told of progress, from this thread.
+    invocation: how the command line was called, for `mapreduce resume`.
 
-    Raises MapReduceError if the job fails; nothing of it is visible then. The result is committed
-    when this returns; a sink that failed is told in `result.deliveries` and undoes nothing.
-    Ctrl-C, SIGTERM and SIGHUP (where they have their default meaning) end the workers, remove the
-    run's files, and raise KeyboardInterrupt or SystemExit.
+    Raises MapReduceError if the job fails; nothing of it is visible then. JobChanged if a run was begun
+    that is not of this job as it is now. The result is committed when this returns; a sink that failed
+    is told in `result.deliveries` and undoes nothing. Ctrl-C, SIGTERM and SIGHUP (where they have
+    their default meaning) let running attempts end for up to three seconds, or end at once when they
+    come twice, and raise KeyboardInterrupt or SystemExit. What was accepted is kept, which a note of
+    the exception says.
     """
     if not isinstance(job, Job):
         raise JobError(f"run() got a {type(job).__name__}.", hint="Give it a Job.")
-    started = datetime.now(UTC)
-    begin = time.monotonic()
+    options = Options(on, workers, overwrite, keep, backups, fresh_process, observers, invocation)
+    begin = _Begin.now()
+    _check_options(options)
     check_signatures(job)
     named_sinks(job.sinks)
     if on != "serial":
         from mapreduce.executors import warm_up
 
         warm_up()
-    place = place_of(job, new_run_id(started))
-    previous = check_output(place, overwrite=overwrite)
-    plan = make_plan(job, place.run_id, limit)
-    check_apart(place, plan)
-    planned = time.monotonic()
-    with _ended_by_signals(), run_directory(place):
-        executor = _executor(job, plan, place, on, workers)
+    with _Signals() as signals:
+        plan = make_plan(job, new_run_id(begin.date), limit)
+        place = place_of(job, plan.run_id, None if work is None else Path(work))
+        begun = None if resume is False else find_begun(place)
+        if resume and begun is None:
+            raise JobError(
+                f"There is no run to {place.output} that can go on.", hint="Run the job without `resume`."
+            )
+        if begun is None:
+            return _run_new(job, plan, place, options, begin, signals)
         try:
-            outcome = Coordinator(plan, executor, job.max_attempts, observers).run()
+            plan_now = plan_to_go_on(begun, plan, accept_new_code=accept_new_code)
+            if plan_now is not None:
+                return _go_on(job, plan_now, begun, options, begin, signals)
         finally:
-            executor.close()
-        outcome.seconds |= {"plan": planned - begin, "total": time.monotonic() - begin}
-        manifest = _manifest(job, plan, outcome, started, previous, executor.workers)
-        _commit(place, manifest, overwrite=overwrite)
-    result = JobResult(place.output, manifest, as_output(job.output))
-    result.deliveries = deliver_all(job.sinks, result)
-    for observer in observers:
-        observer.finished(result)
-    return result
+            begun.lock.close()
+        return _run_new(job, plan, place, options, begin, signals)
 
 
-# ---------------------------------------------------------------- where it runs
+@dataclass(frozen=True)
+class _Begin:
+    """When a run began, by both clocks."""
+
+    date: datetime
+    seconds: float
+
+    @classmethod
+    def now(cls) -> _Begin:
+        return cls(datetime.now(UTC), time.monotonic())
 
 
-def default_workers() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _check_options(options: Options) -> None:
+    if options.workers is not None and (type(options.workers) is not int or options.workers < 1):
+        raise JobError(f"workers={options.workers!r}.", hint="Give a number from 1.")
+    if options.on not in (None, "processes", "serial"):
+        raise JobError(f"on={options.on!r} is not known.", hint='Give "processes" or "serial".')
 
 
-def _executor(job: Job, plan: Plan, place: Place, on: str | None, workers: int | None) -> Executor:
-    if workers is not None and (type(workers) is not int or workers < 1):
-        raise JobError(f"workers={workers!r}.", hint="Give a number from 1.")
+# ---------------------------------------------------------------- a run from its beginning, or from where it was
+
+
+def _run_new(
+    job: Job, plan: Plan, place: Place, options: Options, begin: _Begin, signals: _Signals
+) -> JobResult:
+    previous = check_output(place, overwrite=options.overwrite)
+    check_apart(place, plan)
+    with _telling_what_is_kept(place, options), run_directory(place, keep=options.keep):
+        write_plan(place.store(), 1, plan, options.invocation)
+        outcome, workers = _execute(job, plan, place, options, begin, signals, session=1)
+        manifest = _manifest(job, plan, outcome, begin.date, previous, workers, resumed=0)
+        _commit(place, manifest)
+        return _publish_and_tell(job, place, manifest, options)
+
+
+def _go_on(
+    job: Job, plan: Plan, begun: Begun, options: Options, begin: _Begin, signals: _Signals
+) -> JobResult:
+    place = begun.place
+    logger.info("going on with run %s: %s", place.run_id, done_of(begun))
+    previous = "" if published_by(place) else check_output(place, overwrite=options.overwrite)
+    with _telling_what_is_kept(place, options), run_directory(place, begun.lock, keep=options.keep):
+        manifest = begun.committed
+        if manifest is None:
+            if plan != begun.plan:
+                write_plan(place.store(), begun.plans + 1, plan, options.invocation)
+            restored = usable(begun)
+            outcome, workers = _execute(
+                job, plan, place, options, begin, signals, session=begun.session, restored=restored
+            )
+            manifest = _manifest(job, plan, outcome, begin.date, previous, workers, resumed=begun.session - 1)
+            _commit(place, manifest)
+        return _publish_and_tell(job, place, manifest, options)
+
+
+@contextmanager
+def _telling_what_is_kept(place: Place, options: Options) -> Iterator[None]:
+    """Add to whatever ends the run a note that says how to go on with it, where that is possible."""
+    try:
+        yield
+    except BaseException as error:
+        if has_work(place):
+            where = place.root if place.kept else place.output
+            how = f"`mapreduce resume {where}`, or the same run again" if options.invocation else "the same run again"
+            error.add_note(f"What was done is kept. Go on with {how}; resume=False (--new) starts afresh.")
+        raise
+
+
+def _execute(
+    job: Job,
+    plan: Plan,
+    place: Place,
+    options: Options,
+    begin: _Begin,
+    signals: _Signals,
+    *,
+    session: int,
+    restored: Sequence[Acceptance] = (),
+) -> tuple[Outcome, int]:
+    """Run what is left to do; what came of it all, and the number of workers."""
+    planned = time.monotonic()
+    executor = _executor(job, plan, place, options)
+    serial = isinstance(executor, SerialExecutor)
+    try:
+        coordinator = Coordinator(
+            plan,
+            executor,
+            _limits(job, executor, options),
+            AcceptanceLog(place.store(), session),
+            restored=restored,
+            observers=options.observers,
+            stop_requested=signals.noted,
+        )
+        with signals.draining(not serial):
+            outcome = coordinator.run()
+    except Interrupted:
+        signals.end()
+        raise
+    finally:
+        executor.close()
+    outcome.seconds |= {"plan": planned - begin.seconds, "total": time.monotonic() - begin.seconds}
+    return outcome, executor.workers
+
+
+def _limits(job: Job, executor: Executor, options: Options) -> Limits:
+    """What attempts may take. In this process nothing can be stopped, so nothing is limited."""
+    if isinstance(executor, SerialExecutor):
+        return Limits(job.max_attempts, backups=False)
+    budget = host.worker_budget(executor.workers) if job.memory is None else parse_size("memory", job.memory)
+    return Limits(job.max_attempts, job.timeout, budget, budget * executor.workers, options.backups)
+
+
+def _executor(job: Job, plan: Plan, place: Place, options: Options) -> Executor:
     setup: dict[str, Any] = {
         "run_id": plan.run_id,
         "run": str(place.directory),
         "output": str(place.output),
         "shards": plan.shards,
+        "fresh_process": options.fresh_process,
     }
-    if on == "serial":
+    if options.on == "serial":
         return SerialExecutor(job, setup)
-    if on not in (None, "processes"):
-        raise JobError(f"on={on!r} is not known.", hint='Give "processes" or "serial".')
     from mapreduce.executors.processes import ProcessExecutor
 
     useful = max(1, len(plan.splits), plan.shards)
-    return ProcessExecutor(dump_code(job), setup, min(workers or default_workers(), useful))
+    return ProcessExecutor(dump_code(job), setup, min(options.workers or host.processors(), useful))
 
 
 # ---------------------------------------------------------------- commit
 
 
-def _commit(place: Place, manifest: Manifest, *, overwrite: bool) -> None:
+def _commit(place: Place, manifest: Manifest) -> None:
     """One exclusive create decides; publishing follows from what it holds, and can be repeated."""
-    data = canonical_json(manifest)
-    if not LocalStore(place.directory).create(layout.COMMIT, data):
+    if not place.store().create(layout.COMMIT, canonical_json(manifest)):
         raise StorageError(f"Run {place.run_id} was committed by somebody else.")
-    manifests.publish(LocalStore(place.output, place.run_id), manifest, overwrite=overwrite)
+
+
+def _publish_and_tell(job: Job, place: Place, manifest: Manifest, options: Options) -> JobResult:
+    if published_by(place) is None:
+        manifests.publish(place.output_store(), manifest, overwrite=options.overwrite)
+    result = JobResult(place.output, manifest, as_output(job.output))
+    result.deliveries = deliver_all(job.sinks, result)
+    for observer in options.observers:
+        observer.finished(result)
+    return result
 
 
 def _manifest(
-    job: Job, plan: Plan, outcome: Outcome, started: datetime, previous: str, workers: int
+    job: Job,
+    plan: Plan,
+    outcome: Outcome,
+    started: datetime,
+    previous: str,
+    workers: int,
+    *,
+    resumed: int,
 ) -> Manifest:
     last = outcome.reduces if plan.shards else outcome.maps
     counters: dict[str, int] = {}
@@ -155,6 +321,7 @@ def _manifest(
             key_names=tuple(job.key_names or ()),
             keyed=isinstance(job.reduce, Mapping),
             output_options=_reading(as_output(job.output)),
+            resumed=resumed,
         )
     )
 
@@ -195,23 +362,57 @@ def _totals(plan: Plan, maps: Sequence[Result], reduces: Sequence[Result]) -> To
 # ---------------------------------------------------------------- signals
 
 
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP unwind the stack, where nobody else handles them."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+class _Signals:
+    """SIGINT, SIGTERM and SIGHUP, where nobody else handles them, in the main thread.
 
-    def end(number: int, _frame: FrameType | None) -> NoReturn:
-        raise SystemExit(128 + number)
+    They unwind the stack at once: SIGINT by KeyboardInterrupt, the others by SystemExit. While
+    attempts are draining, the first of them is only noted.
+    """
 
-    ours = [
-        number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_DFL
-    ]
-    for number in ours:
-        signal.signal(number, end)
-    try:
-        yield
-    finally:
-        for number in ours:
-            signal.signal(number, signal.SIG_DFL)
+    def __init__(self) -> None:
+        self._noted = 0
+        self._draining = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> _Signals:
+        if threading.current_thread() is threading.main_thread():
+            defaults = {
+                signal.SIGINT: signal.default_int_handler,
+                signal.SIGTERM: signal.SIG_DFL,
+                signal.SIGHUP: signal.SIG_DFL,
+            }
+            for number, usual in defaults.items():
+                if signal.getsignal(number) is usual:
+                    self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, *ignored: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        if self._draining and not self._noted:
+            self._noted = number
+            logger.info("stopping: attempts that end within 3 s are kept (once more: stop at once)")
+            return
+        self._noted = number
+        self.end()
+
+    def noted(self) -> bool:
+        """Whether the run shall end."""
+        return self._noted != 0
+
+    @contextmanager
+    def draining(self, possible: bool) -> Iterator[None]:
+        """The block asks `noted`, if that is possible, and ends by itself."""
+        self._draining = possible
+        try:
+            yield
+        finally:
+            self._draining = False
+
+    def end(self) -> NoReturn:
+        """Raise what the noted signal means."""
+        if self._noted == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise SystemExit(128 + self._noted)

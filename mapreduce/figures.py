@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from mapreduce.model import Manifest
+from mapreduce.model import AttemptRecord, Manifest
 from mapreduce.units import show_size
 
 _ESCAPES = {"\n": r"\n", "\t": r"\t", "\r": r"\r"}
@@ -98,7 +98,9 @@ def _facts(manifest: Manifest) -> Iterator[tuple[str, str]]:
     if totals.undecodable:
         yield "not text", f"{count(totals.undecodable, 'line')} with bytes that errors= let pass"
     yield "counters", ", ".join(f"{visible(name)} {n:,}" for name, n in manifest.counters.items())
-    yield "retried", "; ".join(f"{n} × {cause}" for n, cause in retries(manifest))
+    if manifest.resumed:
+        yield "resumed", f"{count(manifest.resumed, 'time')}; what was done then was not done again"
+    yield "retried", "; ".join(f"{n} × {cause}" for n, cause in causes(manifest.attempts))
 
 
 _SKEW = 10
@@ -134,18 +136,16 @@ def phases(manifest: Manifest) -> str:
     return duration(seconds.get("total", 0.0)) + (f" ({', '.join(parts)})" if parts else "")
 
 
-def retries(manifest: Manifest) -> list[tuple[int, str]]:
-    """Attempts that did not succeed, grouped by cause, the most frequent first: (number, an example).
+def causes(attempts: Sequence[AttemptRecord]) -> list[tuple[int, str]]:
+    """What went wrong in attempts, grouped by cause, the most frequent first: (number, an example).
 
-    Messages that differ in numbers only (process, task, offset) have one cause.
+    Errors of one class and place have one cause; places that differ in numbers only (process, task,
+    offset) are one.
     """
-    return grouped([attempt.error for attempt in manifest.attempts if attempt.outcome != "succeeded"])
-
-
-def grouped(errors: Sequence[str]) -> list[tuple[int, str]]:
-    """Messages as (how many of its kind, the first of them)."""
-    kinds: dict[str, list[str]] = {}
-    for error in errors:
-        kinds.setdefault(_NUMBERS.sub("0", error), []).append(error)
+    kinds: dict[tuple[str, str], list[str]] = {}
+    for attempt in attempts:
+        if attempt.error:
+            place = _NUMBERS.sub("0", attempt.place or attempt.error)
+            kinds.setdefault((attempt.kind, place), []).append(attempt.error)
     found = [(len(kind), visible(kind[0].split("\n", 1)[0])) for kind in kinds.values()]
     return sorted(found, key=lambda item: -item[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -13,9 +14,13 @@ from mapreduce.errors import JobError
 from mapreduce.functions import Identity, takes_blocks, takes_frames
 from mapreduce.ordering import TotalOrder
 from mapreduce.protocols import FrameSource, Output, Sink, Source
+from mapreduce.units import parse_size, show_size
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 """A job's name: it becomes a part of file names."""
+
+LEAST_MEMORY = 256 * 2**20
+"""Bytes below which no budget of a worker makes sense."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,11 @@ class Job:
     """Small data that every function reads as `ctx.side[name]`; sent once to each worker."""
     max_attempts: int = 4
     """Attempts a task."""
+    timeout: float | None = None
+    """Seconds that an attempt may run; None: as long as it takes."""
+    memory: int | str | None = None
+    """Bytes that a worker process may hold, interpreter and libraries included, such as "512MB"; None: its
+    share of four fifths of the machine. An attempt that takes more is stopped and tried once more, alone."""
     sinks: Sequence[Sink] = ()
     """Who is told when the run has committed."""
 
@@ -88,6 +98,8 @@ class Job:
         order_values: Callable[[Any], Any] | None = None,
         side: Mapping[str, Any] | None = None,
         max_attempts: int = 4,
+        timeout: float | None = None,
+        memory: int | str | None = None,
         sinks: Sequence[Sink] = (),
     ) -> None:
         given = locals()
@@ -171,6 +183,17 @@ def _validate(job: Any) -> None:
         f"Job {job.name}: max_attempts={job.max_attempts!r}.",
         "Give a number from 1.",
     )
+    _demand(
+        job.timeout is None or (type(job.timeout) in (int, float) and 0 < job.timeout < math.inf),
+        f"Job {job.name}: timeout={job.timeout!r}.",
+        "Give seconds, more than 0; or None.",
+    )
+    if job.memory is not None:
+        _demand(
+            parse_size(f"Job {job.name}: memory", job.memory) >= LEAST_MEMORY,
+            f"Job {job.name}: memory={job.memory!r} is too little for a worker.",
+            f"An interpreter with its libraries takes half of {show_size(LEAST_MEMORY)}: give that or more.",
+        )
     _demand(
         isinstance(job.side, dict) and all(isinstance(key, str) for key in job.side),
         f"Job {job.name}: side is no dict with names.",

@@ -98,7 +98,7 @@ def verify(directory: Path) -> tuple[Manifest, list[Finding]]:
     """Compare every file of an output with its manifest. Raises ManifestError if that is unreadable."""
     manifest = load(directory)
     findings = [
-        Finding(part.name, problem) for part in manifest.parts if (problem := _check(directory, part))
+        Finding(part.name, problem) for part in manifest.parts if (problem := check_part(directory, part))
     ]
     named = {part.name for part in manifest.parts} | {layout.MANIFEST, layout.SINKS}
     findings += [
@@ -109,7 +109,8 @@ def verify(directory: Path) -> tuple[Manifest, list[Finding]]:
     return manifest, findings
 
 
-def _check(directory: Path, part: Part) -> str:
+def check_part(directory: Path, part: Part) -> str:
+    """What is wrong with a part, compared with what a manifest says of it; "" for nothing."""
     if Path(part.name).name != part.name:
         return "the manifest names a file outside the directory"
     try:

@@ -317,6 +317,8 @@ class Manifest:
     """Records are dicts whose field `key` is a group's key: those of a dict of aggregates."""
     output_options: str = ""
     """What reading the parts needs, as a JSON object of the dataset's options; "" for nothing."""
+    resumed: int = 0
+    """How often the run had ended before its end, and was gone on with."""
     digest: str = ""
 
 

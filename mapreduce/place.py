@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,7 +16,8 @@ from mapreduce.datasets import as_output
 from mapreduce.errors import JobError, ManifestError, OutputExists
 from mapreduce.job import Job
 from mapreduce.model import Plan
-from mapreduce.store import inputs, layout
+from mapreduce.protocols import Store
+from mapreduce.store import inputs, layout, open_store
 from mapreduce.store.local import storage_errors
 
 
@@ -36,19 +37,36 @@ class Place:
         """The run's own."""
         return self.root / self.run_id
 
+    def of(self, run_id: str) -> Place:
+        """The same for another run."""
+        output = self.root / run_id / layout.KEPT if self.kept else self.output
+        return replace(self, run_id=run_id, output=output)
 
-def place_of(job: Job, run_id: str) -> Place:
-    """Where a run of this job writes. Raises JobError for an output that is no local directory."""
+    def store(self) -> Store:
+        """The run's own directory."""
+        return open_store(self.directory)
+
+    def output_store(self) -> Store:
+        """The output's directory."""
+        return open_store(self.output, self.run_id)
+
+
+def place_of(job: Job, run_id: str, work: Path | None = None) -> Place:
+    """Where a run of this job writes. Raises JobError for an output that is no local directory.
+
+    work: a directory for what runs need while they run; None: beside the output.
+    """
     path = as_output(job.output).path
     if path is None:
-        root = layout.kept_root(Path.cwd(), job.name)
+        root = layout.kept_root(Path.cwd(), job.name) if work is None else Path(os.path.realpath(work)) / job.name
         return Place(run_id, root / run_id / layout.KEPT, root, kept=True)
     if inputs.is_url(inputs.local_path(path)):
         raise JobError(
             f"output={path!r} is a URL.", hint="Write to a local directory, and copy it from there."
         )
     output = Path(os.path.realpath(inputs.local_path(path)))
-    return Place(run_id, output, layout.work_root(output), kept=False)
+    root = layout.work_root(output, None if work is None else Path(os.path.realpath(work)))
+    return Place(run_id, output, root, kept=False)
 
 
 def check_output(place: Place, *, overwrite: bool) -> str:
@@ -96,27 +114,80 @@ def _digest_of(output: Path) -> str:
         return ""
 
 
+# ---------------------------------------------------------------- owning a run's directory
+
+
 @contextmanager
-def run_directory(place: Place) -> Iterator[None]:
-    """Own the run's directory; at the end remove it, and what killed runs have left.
+def run_directory(place: Place, lock: BinaryIO | None = None, *, keep: bool = False) -> Iterator[None]:
+    """Own the run's directory, and remove what other runs have left that ended.
+
+    lock: the directory's, where it is there and held already. When the block ends well the run has
+    ended and its directory goes, unless `keep`. When it fails, what was accepted stays for a run
+    that goes on; where nothing was, nothing stays.
 
     The lock is the process's: it is free as soon as the process ends, however it ends.
     """
-    with storage_errors("create", place.directory):
-        lock = _locked(place.directory)
-        place.output.mkdir(parents=True, exist_ok=True)
+    if lock is None:
+        with storage_errors("create", place.directory):
+            lock = _locked(place.directory)
     try:
+        with storage_errors("create", place.output):
+            place.output.mkdir(parents=True, exist_ok=True)
         for other in place.root.iterdir():
             if other.name != place.run_id:
                 _remove_if_dead(other)
         yield
+    except BaseException as error:
+        if isinstance(error, OutputExists) or not has_work(place):  # another run was first, for good
+            _remove_directory(place.directory)
+        raise
+    else:
+        _end(place, keep)
     finally:
-        _remove_directory(place.directory)
-        _remove_garbage(place.output, lambda run_id: not (place.root / run_id).exists())
+        _remove_garbage(place.output, lambda run_id: not _is_there(place.root / run_id))
         for empty in (place.output, place.root, *([place.root.parent] if place.kept else [])):
             with suppress(OSError):
                 empty.rmdir()
         lock.close()
+
+
+def has_work(place: Place) -> bool:
+    """Whether the run has left something to go on from."""
+    store = place.store()
+    return bool(store.list(layout.LOG)) or (place.directory / layout.COMMIT).exists()
+
+
+def _end(place: Place, keep: bool) -> None:
+    """The run has ended: it can't be gone on with, and its directory goes."""
+    store = place.store()
+    if keep:
+        store.create(layout.ENDED, b"")
+        return
+    for name in store.list(layout.PLANS):
+        store.delete(name)
+    _remove_directory(place.directory)
+
+
+def _is_there(directory: Path) -> bool:
+    """Whether a run may still need its parts."""
+    return directory.exists() and not (directory / layout.ENDED).exists()
+
+
+def try_lock(directory: Path) -> BinaryIO | None:
+    """The lock of a run's directory; None if its process lives, or if it is no run's directory."""
+    try:
+        lock = open(directory / layout.LOCK, "rb")  # noqa: SIM115 - the caller closes it
+    except OSError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        return None
+    if not os.fstat(lock.fileno()).st_nlink:  # removed meanwhile
+        lock.close()
+        return None
+    return lock
 
 
 def _locked(directory: Path) -> BinaryIO:
@@ -133,19 +204,18 @@ def _locked(directory: Path) -> BinaryIO:
 
 def _remove_if_dead(directory: Path) -> None:
     """Remove what a run has left whose process has ended; the lock is held meanwhile."""
-    try:
-        with open(directory / layout.LOCK, "rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _remove_directory(directory)
-    except OSError:  # it lives, or is no run's directory, or another user's
-        return
+    lock = try_lock(directory)
+    if lock is not None:
+        with lock, suppress(OSError):  # another user's
+            if not (directory / layout.ENDED).exists():
+                _remove_directory(directory)
 
 
 def _remove_directory(directory: Path) -> None:
     """Remove a run's directory, or, if it has committed a result that is kept there, all but that."""
     if not (directory / layout.KEPT / layout.MANIFEST).exists():
         shutil.rmtree(directory, ignore_errors=True)
-    for name in (layout.DATA, layout.CRASHES):
+    for name in (layout.PLANS, layout.LOG, layout.DATA, layout.CRASHES):
         shutil.rmtree(directory / name, ignore_errors=True)
 
 

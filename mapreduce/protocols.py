@@ -147,8 +147,11 @@ class Store(Protocol):
     def put(self, name: str, data: bytes) -> None:
         """Write an object whole: readers see all of it or nothing."""
 
-    def create(self, name: str, data: bytes) -> bool:
-        """Write unless the name exists. True exactly if the object holds `data` afterwards."""
+    def create(self, name: str, data: bytes, *, durable: bool = True) -> bool:
+        """Write unless the name exists. True exactly if the object holds `data` afterwards.
+
+        Without `durable` a power failure may lose or tear it.
+        """
 
     def new_file(self, name: str, *, durable: bool = True) -> AbstractContextManager[BinaryIO]:
         """A stream whose bytes appear under `name`, all at once, when the block ends well.
@@ -174,7 +177,13 @@ class Observer(Protocol):
         """The state of the run, several times a second."""
 
     def attempt_ended(self, attempt: AttemptRecord) -> None:
-        """An attempt succeeded, failed or was lost."""
+        """An attempt succeeded, failed, was lost or was stopped."""
+
+    def printed(self, task: str, text: str) -> None:
+        """What the functions printed in an attempt that has ended, as far as it was kept."""
+
+    def stalled(self, task: str, work: str, seconds: float) -> None:
+        """A running attempt has not moved for a while; it has run for so many seconds on `work`."""
 
     def finished(self, result: Any) -> None:
         """The run has committed, and its sinks were told: a JobResult."""

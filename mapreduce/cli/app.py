@@ -12,6 +12,7 @@ import click
 from mapreduce.cli import failure
 from mapreduce.cli.demo import demo
 from mapreduce.cli.plan import plan
+from mapreduce.cli.resume import resume
 from mapreduce.cli.run import run
 from mapreduce.cli.show import show
 from mapreduce.cli.verify import verify
@@ -40,7 +41,9 @@ class App(click.Group):
         """Run one command line and exit. `standalone_mode` is not asked."""
         given = list(sys.argv[1:] if args is None else args)
         try:
-            code = super().main(given, prog_name or "mapreduce", complete_var, standalone_mode=False, **extra)
+            code = super().main(
+                given, prog_name or "mapreduce", complete_var, standalone_mode=False, obj=given, **extra
+            )
         except ReaderGone:
             code = _reader_gone()
         except BaseException as error:  # noqa: BLE001 - told, whatever it is
@@ -89,5 +92,5 @@ def main() -> None:
     """
 
 
-for _command in (run, plan, show, verify, demo):
+for _command in (run, resume, plan, show, verify, demo):
     main.add_command(_command)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import click
 
 from mapreduce.cli import console
-from mapreduce.errors import JobError, MapReduceError, internal
+from mapreduce.errors import Interrupted, JobError, MapReduceError, internal
 from mapreduce.figures import visible_lines
 
 _INTERRUPTED = 130
@@ -24,12 +24,14 @@ def tell(error: BaseException, arguments: Sequence[str]) -> int:
         return error.exit_code
     typed, code = _typed(error, arguments)
     with_trace = "--traceback" in arguments
-    for line in _lines(typed, error if with_trace else None):
+    notes = list(getattr(error, "__notes__", ()))
+    for line in _lines(typed, notes, error if with_trace else None):
         console.say(line, sys.stderr)
     if "--json" in arguments:
         plain = typed.to_plain()
-        shown = ("kind", "message", "hint", "details", *(("trace",) if with_trace else ()))
-        console.say_json({"error": {name: plain[name] for name in shown}})
+        shown = ("kind", "message", "hint", "details", "output", *(("trace",) if with_trace else ()))
+        facts = {name: plain[name] for name in shown}
+        console.say_json({"error": {**facts, "category": typed.category, "notes": notes}})
     return code
 
 
@@ -39,20 +41,18 @@ def _typed(error: BaseException, arguments: Sequence[str]) -> tuple[MapReduceErr
     if isinstance(error, click.ClickException):
         return _usage(error, arguments), error.exit_code
     if isinstance(error, (KeyboardInterrupt, click.Abort)):
-        return _ended("Interrupted"), _INTERRUPTED
+        return _ended("Interrupted", error), _INTERRUPTED
     if isinstance(error, SystemExit):
         code = error.code if isinstance(error.code, int) else 1
-        return _ended("Ended by a signal"), code
+        return _ended("Ended by a signal", error), code
     if isinstance(error, Exception):
         return internal(error), 1
     raise error
 
 
-class Interrupted(MapReduceError):
-    """The run was ended from outside."""
-
-
-def _ended(how: str) -> MapReduceError:
+def _ended(how: str, error: BaseException) -> MapReduceError:
+    if getattr(error, "__notes__", ()):
+        return Interrupted(f"{how}.")
     return Interrupted(f"{how}. A run that had not committed has left nothing behind.", hint="Run it again.")
 
 
@@ -68,16 +68,19 @@ def _usage(error: click.ClickException, arguments: Sequence[str]) -> JobError:
 # ---------------------------------------------------------------- in lines
 
 
-def _lines(error: MapReduceError, whole: BaseException | None) -> list[str]:
+def _lines(error: MapReduceError, notes: Sequence[str], whole: BaseException | None) -> list[str]:
     columns = min(console.width(sys.stderr) or sys.maxsize, _MAX_WIDTH) if sys.stderr.isatty() else None
     first, *more = visible_lines(error.message).split("\n")
     mark = click.style("error:", fg="red", bold=True)
     told = [*_wrapped("error: " + first, columns, ""), *more]
     told[0] = mark + told[0].removeprefix("error:")
-    told += _wrapped(visible_lines(error.hint), columns, "  ") if error.hint else []
+    for text in filter(None, (error.hint, *notes)):
+        told += _wrapped(visible_lines(text), columns, "  ")
     details = (error.trace or "".join(traceback.format_exception(whole))) if whole else error.details
     if details.strip():
         told += ["", _heading(whole), *visible_lines(details.rstrip()).split("\n")]
+    if error.output.strip():
+        told += ["", "What the attempt printed:", *visible_lines(error.output.rstrip()).split("\n")]
     return told
 
 

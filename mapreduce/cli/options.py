@@ -14,6 +14,11 @@ traceback = click.option(
     "--traceback", is_flag=True, expose_value=False, help="With an error, print the whole traceback."
 )
 directory = click.argument("directory", metavar="DIR", type=click.Path(path_type=str))
+work = click.option(
+    "--work",
+    metavar="DIR",
+    help="Where the run keeps what it needs while it runs; by default beside the output.",
+)
 workers = click.option(
     "--workers", type=click.IntRange(min=1), metavar="N", help="Processes; by default one for each processor."
 )

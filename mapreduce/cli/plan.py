@@ -162,7 +162,7 @@ class Outlook:
 
 def look_ahead(job: Job, *, workers: int | None, limit: int | None) -> Outlook:
     """Plan a job and look at the place it writes to. Raises JobError, InputError."""
-    from mapreduce.engine import default_workers
+    from mapreduce import host
     from mapreduce.errors import OutputExists
     from mapreduce.place import check_output, place_of
     from mapreduce.plan import make_plan, new_run_id
@@ -177,7 +177,7 @@ def look_ahead(job: Job, *, workers: int | None, limit: int | None) -> Outlook:
         taken = str(error)
     made = make_plan(job, place.run_id, limit)
     useful = max(1, len(made.splits), made.shards)
-    return Outlook(made, place, min(workers or default_workers(), useful), taken, _free(place.output))
+    return Outlook(made, place, min(workers or host.processors(), useful), taken, _free(place.output))
 
 
 def _free(directory: Path) -> int:

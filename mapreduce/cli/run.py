@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
     from mapreduce.result import JobResult
 
 
-@click.command()
+GO_ON = "mapreduce.go_on"
+"""In a context's `meta`: how the run was begun that is to go on."""
+
+
+@click.command(short_help="Run a job.")
 @options.job
 @click.option(
     "--on", type=click.Choice(["processes", "serial"]), help="Worker processes (default), or this process."
@@ -25,9 +30,21 @@ if TYPE_CHECKING:
 @click.option(
     "--overwrite", is_flag=True, help="Replace the result that is there, once this one is complete."
 )
+@options.work
+@click.option("--new", is_flag=True, help="Start afresh, where a run that did not end could go on.")
+@click.option(
+    "--accept-new-code",
+    is_flag=True,
+    help="Go on with a run though the reduce function has changed: its map results are kept.",
+)
+@click.option("--keep", is_flag=True, help="Leave what the run needed while it ran.")
+@click.option("--no-backups", is_flag=True, help="Give stragglers no second attempt.")
+@click.option("--fresh-process", is_flag=True, help="A process of its own for each attempt.")
 @options.as_json
 @options.traceback
+@click.pass_context
 def run(
+    context: click.Context,
     file: str,
     source: tuple[str, ...],
     output: str | None,
@@ -37,9 +54,15 @@ def run(
     settings: tuple[str, ...],
     on: Literal["processes", "serial"] | None,
     overwrite: bool,
+    work: str | None,
+    new: bool,
+    accept_new_code: bool,
+    keep: bool,
+    no_backups: bool,
+    fresh_process: bool,
     as_json: bool,
 ) -> int:
-    """Run a job.
+    """Run a job, or go on with a run of it that did not end.
 
     FILE.py is a Python file with a Job at its top level; :JOB names it where there are several and
     none is called job.
@@ -51,11 +74,25 @@ def run(
         warm_up()
     from mapreduce import engine
     from mapreduce.cli.jobfile import load_job
+    from mapreduce.resume import Invocation
 
+    again = context.meta.get(GO_ON)
     with reporting(sys.stderr, None if as_json else sys.stdout) as observers:
         job = load_job(file, settings=settings, source=source, output=output, shards=shards)
         result = engine.run(
-            job, on=on, workers=workers, limit=limit, overwrite=overwrite, observers=observers
+            job,
+            on=on,
+            workers=workers,
+            limit=limit,
+            overwrite=overwrite,
+            work=work,
+            resume=True if again else False if new else None,
+            accept_new_code=accept_new_code,
+            keep=keep,
+            backups=not no_backups,
+            fresh_process=fresh_process,
+            observers=observers,
+            invocation=again or Invocation(os.getcwd(), tuple(context.obj[1:])),
         )
     return told(result, as_json)
 

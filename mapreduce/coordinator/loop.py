@@ -1,30 +1,36 @@
-"""The brain's hands: start what it says, note what it accepts, tell who watches."""
+"""The brain's hands: start and stop what it says, log what it accepts, tell who watches."""
 
 from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
 from mapreduce.codec import to_plain
-from mapreduce.coordinator.state import Accept, Brain, Command, Discard, Finish, GiveUp, Start
-from mapreduce.errors import InternalError
-from mapreduce.events import Failed, Reported, Succeeded, WorkerGone
-from mapreduce.model import Attempt, AttemptRecord, Chunk, Kind, Plan, Progress, Result, Segments
+from mapreduce.coordinator.log import Acceptance, AcceptanceLog
+from mapreduce.coordinator.state import Accept, Brain, Command, Discard, Finish, GiveUp, Limits, Start, Stop
+from mapreduce.errors import InternalError, Interrupted, MapReduceError
+from mapreduce.events import Event, Failed, Printed, Reported, Succeeded, Tick, WorkerGone
+from mapreduce.figures import causes, count
+from mapreduce.model import Attempt, AttemptRecord, Chunk, Kind, Plan, Progress, Result, Segments, TaskId
 from mapreduce.ordering import Range, chunks_within, merged, ranges
 from mapreduce.protocols import Executor, Observer
 
 _POLL_SECONDS = 0.1
 _SHOW_SECONDS = 0.2
+DRAIN_SECONDS = 3.0
+"""How long attempts that run may go on when the run is to end: what they finish need not be done again."""
+STALL_SECONDS = 60.0
+"""An attempt that has not moved for so long is told of."""
 
 
 @dataclass
 class Outcome:
-    """What a run made: accepted results in task order, the story of attempts, names of garbage."""
+    """What a run made: accepted results in task order, the story of attempts, wall times."""
 
     maps: list[Result] = field(default_factory=list)
     reduces: list[Result] = field(default_factory=list)
@@ -33,58 +39,124 @@ class Outcome:
 
 
 class Coordinator:
-    """Runs a plan on an executor. `observers` hear of progress and of every attempt's end."""
+    """Runs a plan on an executor.
+
+    log: gets what is accepted, before anything rests on it. restored: what was accepted before.
+    observers: hear of progress and of every attempt's end. stop_requested: asked several times a
+    second whether the run shall end.
+    """
 
     def __init__(
-        self, plan: Plan, executor: Executor, max_attempts: int, observers: Sequence[Observer]
+        self,
+        plan: Plan,
+        executor: Executor,
+        limits: Limits,
+        log: AcceptanceLog,
+        *,
+        restored: Iterable[Acceptance] = (),
+        observers: Sequence[Observer] = (),
+        stop_requested: Callable[[], bool] = lambda: False,
     ) -> None:
         self._plan = plan
         self._executor = executor
+        self._log = log
         self._observers = observers
-        self._brain = Brain(len(plan.splits), plan.shards, max_attempts)
+        self._stop_requested = stop_requested
+        self._brain = Brain(len(plan.splits), plan.shards, limits, plan.functions.get("reduce", ""))
         self._started: dict[Attempt, float] = {}
+        self._moved: dict[Attempt, float] = {}
+        self._records: dict[Attempt, AttemptRecord] = {}
         self._reports: dict[Attempt, Reported] = {}
         self._outcome = Outcome()
         self._segments: list[list[Segments]] = []
         self._ranges: list[Range] = []
         self._maps_ended = 0.0
         self._finished = False
-        self._shown = 0.0
+        self._failure: MapReduceError | None = None
+        self._shown = self._ticked = 0.0
+        self._restore(list(restored))
+
+    def _restore(self, restored: Sequence[Acceptance]) -> None:
+        self._brain.restore((acceptance.task, acceptance.result) for acceptance in restored)
+        self._outcome.attempts = [acceptance.record for acceptance in restored]
 
     def run(self) -> Outcome:
-        """Run until every task has an accepted result. Raises the error that ended the job."""
+        """Run until every task has an accepted result.
+
+        Raises the error that ended the job, or Interrupted; what still runs then has a moment to end.
+        """
         begin = time.monotonic()
         self._obey(self._brain.begin())
         if not self._finished:
             self._executor.start()
         while not self._finished:
-            for event in self._executor.poll(_POLL_SECONDS):
-                self._hear(event)
-            self._show()
+            self._step()
+            if self._failure or self._stop_requested():
+                self._drain()
+                raise self._told_failure() or Interrupted("The run was stopped.", hint="Go on with it.")
         self._shown = 0.0
         self._show()
-        end = time.monotonic()
-        between = self._maps_ended or end
-        self._outcome.seconds = {"map": between - begin, "reduce": end - between}
+        self._outcome.seconds = self._phases(begin)
         self._outcome.maps = self._accepted(Kind.MAP)
         self._outcome.reduces = self._accepted(Kind.REDUCE)
         return self._outcome
 
+    def _phases(self, begin: float) -> dict[str, float]:
+        end = time.monotonic()
+        between = self._maps_ended or end
+        return {"map": between - begin, "reduce": end - between}
+
+    def _told_failure(self) -> MapReduceError | None:
+        """The error that ended the job, with a note for each other cause of failed attempts."""
+        error = self._failure
+        if error is not None:
+            others = [r for r in self._outcome.attempts if (r.kind, r.place) != (type(error).__name__, error.place)]
+            for number, example in causes(others):
+                error.add_note(f"Also, {count(number, 'attempt')} failed with this cause: {example}")
+        return error
+
+    def _drain(self) -> None:
+        """Start nothing more, and take what ends soon: results to keep, errors to tell."""
+        self._brain.stop()
+        deadline = time.monotonic() + DRAIN_SECONDS
+        while not self._brain.is_idle() and time.monotonic() < deadline:
+            self._step()
+
+    def _step(self) -> None:
+        """Wait a moment for events, take them in, and act."""
+        commands: list[Command] = []
+        for event in self._executor.poll(_POLL_SECONDS):
+            commands += self._hear(event)
+        now = time.monotonic()
+        if now - self._ticked >= _POLL_SECONDS:
+            self._ticked = now
+            commands += self._brain.handle(Tick(self._executor.memory()), now)
+        self._obey(commands)
+        self._show()
+
     def _accepted(self, kind: Kind) -> list[Result]:
         return [result for result in self._brain.results(kind) if result]
 
-    def _hear(self, event: Any) -> None:
+    # ------------------------------------------------------------ events
+
+    def _hear(self, event: Event | Printed | Reported) -> list[Command]:
         if isinstance(event, Reported):
             self._reports[event.attempt] = event
-            return
-        if isinstance(event, (Succeeded, Failed)):
-            error = event.error.message if isinstance(event, Failed) else ""
-            self._note(event.attempt, "failed" if error else "succeeded", error)
+            self._moved[event.attempt] = time.monotonic()
+            return []
+        if isinstance(event, Printed):
+            for observer in self._observers:
+                observer.printed(str(event.attempt.task), event.text)
+            return []
+        if isinstance(event, Succeeded):
+            self._note(event.attempt, "succeeded")
+        elif isinstance(event, Failed):
+            self._note(event.attempt, "failed", event.error)
         elif isinstance(event, WorkerGone):
             for attempt in [a for a in self._started if a.worker == event.worker]:
                 event.error.message += f" It worked on {self._work_of(attempt)}."
-                self._note(attempt, "lost", event.error.message)
-        self._obey(self._brain.handle(event))
+                self._note(attempt, "lost", event.error)
+        return self._brain.handle(event, time.monotonic())
 
     def _work_of(self, attempt: Attempt) -> str:
         if attempt.task.kind is Kind.REDUCE:
@@ -92,32 +164,63 @@ class Coordinator:
         split = self._plan.splits[attempt.task.index]
         return f"{split.file.uri}, {split.start:,} to {split.stop:,}"
 
-    def _note(self, attempt: Attempt, outcome: str, error: str) -> None:
+    def _note(self, attempt: Attempt, outcome: str, error: MapReduceError | None = None) -> None:
         self._reports.pop(attempt, None)
-        seconds = time.monotonic() - self._started.pop(attempt)
+        self._moved.pop(attempt, None)
+        started = self._started.pop(attempt, None)
+        if started is None:  # it was stopped, and had ended by then
+            return
         record = AttemptRecord(
-            str(attempt.task), attempt.number, attempt.worker, outcome, round(seconds, 6), error
+            str(attempt.task),
+            attempt.number,
+            attempt.worker,
+            outcome,
+            round(time.monotonic() - started, 6),
+            error.message if error else "",
+            type(error).__name__ if error else "",
+            error.place if error else "",
         )
+        if not error:
+            self._records[attempt] = record
         self._outcome.attempts.append(record)
         for observer in self._observers:
             observer.attempt_ended(record)
 
+    # ------------------------------------------------------------ commands
+
     def _obey(self, commands: Sequence[Command]) -> None:
+        """Log first what was accepted; then do the rest, in order."""
+        self._log.append(
+            [
+                Acceptance(command.attempt.task, command.result, self._records[command.attempt])
+                for command in commands
+                if isinstance(command, Accept)
+            ]
+        )
         for command in commands:
             if isinstance(command, Start):
                 self._start(command)
+            elif isinstance(command, Stop):
+                self._stop(command)
             elif isinstance(command, Accept):
-                if command.attempt.task.kind is Kind.MAP and self._brain.done(Kind.MAP) == len(
-                    self._plan.splits
-                ):
-                    self._maps_ended = time.monotonic()
-                    self._segments = []
+                self._take(command)
             elif isinstance(command, Discard):
-                continue
+                self._records.pop(command.attempt, None)
             elif isinstance(command, Finish):
                 self._finished = True
             elif isinstance(command, GiveUp):
-                raise command.error
+                self._failure = self._failure or command.error
+
+    def _take(self, accepted: Accept) -> None:
+        del self._records[accepted.attempt]
+        if accepted.attempt.task.kind is Kind.MAP and self._brain.done(Kind.MAP) == len(self._plan.splits):
+            self._maps_ended = time.monotonic()
+            self._segments = []
+
+    def _stop(self, command: Stop) -> None:
+        if command.error is None:
+            self._note(command.attempt, "stopped")
+        self._executor.stop(command.attempt, command.error)
 
     def _start(self, command: Start) -> None:
         attempt = command.attempt
@@ -125,6 +228,7 @@ class Coordinator:
             "kind": attempt.task.kind.value,
             "index": attempt.task.index,
             "nonce": secrets.token_hex(4),
+            "careful": command.careful,
         }
         if attempt.task.kind is Kind.MAP:
             request["split"] = to_plain(self._plan.splits[attempt.task.index])
@@ -132,7 +236,7 @@ class Coordinator:
             request["inputs"] = command.inputs
             request["segments"] = to_plain(self._segments_of(attempt.task.index))
             request["range"] = self._ranges[attempt.task.index] if self._ranges else None
-        self._started[attempt] = time.monotonic()
+        self._started[attempt] = self._moved[attempt] = time.monotonic()
         self._executor.submit(attempt, request)
 
     def _segments_of(self, shard: int) -> list[Segments]:
@@ -163,6 +267,8 @@ class Coordinator:
         for shard, chunks in by_shard.items():
             self._segments[shard].append(Segments(index, result.name, result.layout, tuple(chunks)))
 
+    # ------------------------------------------------------------ who watches
+
     def _show(self) -> None:
         now = time.monotonic()
         if self._observers and now - self._shown >= _SHOW_SECONDS:
@@ -170,13 +276,19 @@ class Coordinator:
             progress = self._progress()
             for observer in self._observers:
                 observer.progress(progress)
+            self._tell_stalled(now)
+
+    def _tell_stalled(self, now: float) -> None:
+        for attempt, moved in self._moved.items():
+            if now - moved >= STALL_SECONDS:
+                self._moved[attempt] = now
+                for observer in self._observers:
+                    observer.stalled(str(attempt.task), self._work_of(attempt), now - self._started[attempt])
 
     def _progress(self) -> Progress:
         maps = self._brain.results(Kind.MAP)
         done = [(split, result) for split, result in zip(self._plan.splits, maps, strict=True) if result]
-        running = list(self._reports.values())
-        mapping = [report for report in running if report.attempt.task.kind is Kind.MAP]
-        reducing = [report for report in running if report.attempt.task.kind is Kind.REDUCE]
+        mapping, reducing = self._running(Kind.MAP), self._running(Kind.REDUCE)
         reduced = self._accepted(Kind.REDUCE)
         # Records in memory are sized in items, which are no bytes.
         sizes = [0 if split.file.uri == "records:" else split.size for split in self._plan.splits]
@@ -197,3 +309,11 @@ class Coordinator:
             retries=self._brain.retries(),
             workers=len(self._started),
         )
+
+    def _running(self, kind: Kind) -> list[Reported]:
+        """How far each running task is: the report of its attempt that is furthest."""
+        furthest: dict[TaskId, Reported] = {}
+        for report in sorted(self._reports.values(), key=attrgetter("bytes")):
+            if report.attempt.task.kind is kind:
+                furthest[report.attempt.task] = report
+        return list(furthest.values())

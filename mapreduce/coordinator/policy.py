@@ -1,12 +1,21 @@
-"""What to do about a failed attempt. Pure functions of the task's story."""
+"""What to do about attempts that failed, hang, or take too much. Pure functions of the run's story."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from statistics import median
 
-from mapreduce.errors import MapReduceError, Retry
+from mapreduce.errors import AttemptTimeout, MapReduceError, Retry, SegmentError, WorkerCrash
+from mapreduce.model import Attempt
+
+SLOW_FACTOR = 3.0
+"""An attempt that has taken so many times the median of its phase is a straggler."""
+LEAST_SLOW_SECONDS = 2.0
+"""Below that no attempt is one: starting another would take as long."""
+LEAST_ENDED = 3
+"""So many attempts of the phase must have ended before their median says anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,22 +34,60 @@ class Verdict(Enum):
     """What follows from a failure."""
 
     RETRY = "retry"
+    ALONE = "alone"
+    """Try again once nothing else runs, and start nothing beside it."""
     FAIL = "fail"
 
 
 def after_failure(failures: Sequence[Failure], max_attempts: int) -> Verdict:
     """Decide by all failures of one task so far, the newest last.
 
-    A deterministic error fails at once. User code fails when it has failed twice in the same
-    place, or when attempts are used up. The machine's failures (LOST) and user code's (FAILED)
-    each have the whole budget: a task that was unlucky with machines keeps its tries.
+    A deterministic error fails at once. User code fails when it has failed twice in the same place, or
+    run out of time twice. An attempt that took too much memory is tried once more, alone. Otherwise
+    the machine's failures (LOST) and user code's (FAILED) each have the whole budget: a task that was
+    unlucky with machines keeps its tries. Data of one map that got lost is that map's misfortune: it
+    has a budget for each.
     """
     newest = failures[-1]
     if newest.retry is Retry.NEVER:
         return Verdict.FAIL
-    if newest.retry is Retry.CONFIRM:
-        places = [f.error.place for f in failures if f.retry is Retry.CONFIRM]
-        if places.count(newest.error.place) > 1:
-            return Verdict.FAIL
-    of_kind = sum(failure.retry is newest.retry for failure in failures)
+    if newest.retry is Retry.ALONE:
+        again = any(failure.retry is Retry.ALONE for failure in failures[:-1])
+        return Verdict.FAIL if again else Verdict.ALONE
+    if newest.retry is Retry.CONFIRM and any(_same_place(failure, newest) for failure in failures[:-1]):
+        return Verdict.FAIL
+    of_kind = sum(_one_budget(failure, newest) for failure in failures)
     return Verdict.FAIL if of_kind >= max_attempts else Verdict.RETRY
+
+
+def _same_place(failure: Failure, newest: Failure) -> bool:
+    if isinstance(newest.error, AttemptTimeout):
+        return isinstance(failure.error, AttemptTimeout)
+    return failure.retry is Retry.CONFIRM and failure.error.place == newest.error.place
+
+
+def _one_budget(failure: Failure, newest: Failure) -> bool:
+    if isinstance(newest.error, SegmentError):
+        return isinstance(failure.error, SegmentError) and failure.error.map_index == newest.error.map_index
+    return failure.retry is newest.retry and not isinstance(failure.error, SegmentError)
+
+
+def must_be_careful(failures: Sequence[Failure]) -> bool:
+    """Whether the next attempt should note every record before the functions get it: so that the
+    record is known that ends a process, or keeps it.
+    """
+    return any(isinstance(failure.error, (WorkerCrash, AttemptTimeout)) for failure in failures)
+
+
+def stragglers(running: Mapping[Attempt, float], ended: Sequence[float], left: int) -> list[Attempt]:
+    """Attempts worth another one beside them, the longest first.
+
+    running: attempts that are alone on their tasks, and the seconds they have taken so far. ended: seconds
+    that the accepted attempts of this phase took. left: tasks of the phase that are not done; none
+    of them waits. Only near the end of a phase, which is when half of it is done.
+    """
+    if len(ended) < LEAST_ENDED or left > len(ended):
+        return []
+    slow = max(LEAST_SLOW_SECONDS, SLOW_FACTOR * median(ended))
+    found = [attempt for attempt, seconds in running.items() if seconds > slow]
+    return sorted(found, key=lambda attempt: -running[attempt])

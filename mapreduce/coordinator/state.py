@@ -1,22 +1,24 @@
 """The brain: events in, commands out. No clock, no disk, no network, no randomness.
 
 A task goes PENDING → RUNNING → DONE. A failed or lost attempt takes it back to PENDING, or to
-FAILED when the policy gives up; a DONE map whose data got lost goes back to PENDING too. Once a
-task has failed, or all are done, nothing more is started.
+FAILED when the policy gives up; a DONE map whose data got lost goes back to PENDING too. A task may
+have a second attempt beside the first; one is accepted, the other stopped. Once a task has failed,
+all are done, or the run is to stop, nothing more is started.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from mapreduce.coordinator.policy import Failure, Verdict, after_failure
-from mapreduce.errors import InternalError, MapReduceError, SegmentError
-from mapreduce.events import Event, Failed, Succeeded, WorkerGone, WorkerReady
+from mapreduce.coordinator.policy import Failure, Verdict, after_failure, must_be_careful, stragglers
+from mapreduce.errors import AttemptTimeout, InternalError, MapReduceError, MemoryExceeded, SegmentError
+from mapreduce.events import Event, Failed, Succeeded, Tick, WorkerGone, WorkerReady
 from mapreduce.model import Attempt, Kind, Result, TaskId
+from mapreduce.units import show_size
 
 
 class State(IntEnum):
@@ -28,15 +30,41 @@ class State(IntEnum):
     FAILED = 3
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What attempts may take."""
+
+    max_attempts: int = 4
+    timeout: float | None = None
+    """Seconds an attempt may run."""
+    memory: int | None = None
+    """Bytes a worker may hold."""
+    memory_alone: int | None = None
+    """Bytes a worker may hold when nothing runs beside it."""
+    backups: bool = True
+    """Stragglers get a second attempt."""
+
+
 # ---------------------------------------------------------------- commands
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Run an attempt on its worker. `inputs` is the digest of the maps that a reduce reads."""
+    """Run an attempt on its worker."""
 
     attempt: Attempt
     inputs: str = ""
+    """Digest of the maps that a reduce reads."""
+    careful: bool = False
+    """Note each record before the functions get it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End a running attempt, with this error, or because nobody needs it any more."""
+
+    attempt: Attempt
+    error: MapReduceError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +95,7 @@ class GiveUp:
     error: MapReduceError
 
 
-Command = Start | Accept | Discard | Finish | GiveUp
+Command = Start | Stop | Accept | Discard | Finish | GiveUp
 
 
 @dataclass(slots=True)
@@ -75,40 +103,71 @@ class _Task:
     id: TaskId
     state: State = State.PENDING
     attempts: int = 0
+    running: int = 0
     failures: list[Failure] = field(default_factory=list)
     result: Result | None = None
+    alone: bool = False
     story: list[str] = field(default_factory=list)
 
 
 class Brain:
-    """Decides for one run with `maps` map and `reduces` reduce tasks (0: the maps are the last stage)."""
+    """Decides for one run with `maps` map and `reduces` reduce tasks (0: the maps are the last stage).
 
-    def __init__(self, maps: int, reduces: int, max_attempts: int) -> None:
-        self._max_attempts = max_attempts
+    reduce_code: hash of the reduce function. Results of reduces with other code are not valid.
+    """
+
+    def __init__(self, maps: int, reduces: int, limits: Limits, reduce_code: str = "") -> None:
+        self._limits = limits
+        self._reduce_code = reduce_code
         self._maps = [_Task(TaskId(Kind.MAP, index)) for index in range(maps)]
         self._reduces = [_Task(TaskId(Kind.REDUCE, index)) for index in range(reduces)]
         self._pending = {Kind.MAP: deque(range(maps)), Kind.REDUCE: deque(range(reduces))}
         self._left = {Kind.MAP: maps, Kind.REDUCE: reduces}
+        self._alone: deque[TaskId] = deque()
         self._idle: deque[int] = deque()
         self._running: dict[int, Attempt] = {}
+        self._since: dict[Attempt, float] = {}
+        self._stopped: set[Attempt] = set()
+        self._took: dict[Kind, list[float]] = {Kind.MAP: [], Kind.REDUCE: []}
         self._inputs = ""
+        self._now = 0.0
         self._ended = False
+
+    def restore(self, accepted: Iterable[tuple[TaskId, Result]]) -> None:
+        """Take over results that were accepted before this run went on; before `begin`."""
+        for task_id, result in accepted:
+            task = self._of(task_id.kind)[task_id.index]
+            if task.state is State.PENDING:
+                self._pending[task_id.kind].remove(task_id.index)
+                self._done(task, result, "accepted before the run went on")
+        if self._maps and not self._left[Kind.MAP]:
+            self._maps_done()
 
     def begin(self) -> list[Command]:
         """The first commands; a run without tasks finishes at once."""
         return self._next()
 
-    def handle(self, event: Event) -> list[Command]:
-        """Take in one event. Raises InternalError for one that can't happen, with the task's story."""
+    def stop(self) -> None:
+        """Start nothing more. What runs may still be accepted."""
+        self._ended = True
+
+    def handle(self, event: Event, now: float) -> list[Command]:
+        """Take in one event; `now` is in seconds and never goes back.
+
+        Raises InternalError for an event that can't happen, with the task's story.
+        """
+        self._now = now
+        commands: list[Command] = []
         if isinstance(event, WorkerReady):
             self._idle.append(event.worker)
-            commands: list[Command] = []
         elif isinstance(event, WorkerGone):
             commands = self._worker_gone(event)
         elif isinstance(event, Succeeded):
             commands = self._succeeded(event.attempt, event.result)
         elif isinstance(event, Failed):
             commands = self._failed(event.attempt, event.error)
+        else:
+            commands = self._tick(event)
         return commands + self._next()
 
     # ------------------------------------------------------------ what is known
@@ -129,19 +188,26 @@ class Brain:
         """Number of tasks with an accepted result."""
         return len(self._of(kind)) - self._left[kind]
 
+    def is_idle(self) -> bool:
+        """No attempt runs."""
+        return not self._running
+
     def check(self) -> None:
         """Raise InternalError if an invariant is broken. Tests call it after every event."""
         for task in (*self._maps, *self._reduces):
-            running = [a for a in self._running.values() if a.task == task.id]
+            running = sum(attempt.task == task.id for attempt in self._running.values())
             if (task.state is State.DONE) != (task.result is not None):
                 raise self._impossible(task, "a result and DONE go together")
-            if len(running) != (task.state is State.RUNNING):
-                raise self._impossible(task, f"{len(running)} attempts run")
-            waiting = self._pending[task.id.kind].count(task.id.index)
+            if running != task.running or (running > 0) != (task.state is State.RUNNING) or running > 2:
+                raise self._impossible(task, f"{running} attempts run")
+            waiting = self._pending[task.id.kind].count(task.id.index) + self._alone.count(task.id)
             if waiting != (task.state is State.PENDING):
                 raise self._impossible(task, f"it waits {waiting} times")
         if set(self._idle) & set(self._running):
             raise InternalError(f"Workers are idle and busy: {set(self._idle) & set(self._running)}")
+        alone = [a for a in self._running.values() if self._of(a.task.kind)[a.task.index].alone]
+        if alone and len(self._running) > 1:
+            raise InternalError(f"{alone[0]} does not run alone: {list(self._running.values())}")
 
     # ------------------------------------------------------------ transitions
 
@@ -152,10 +218,14 @@ class Brain:
         story = " → ".join(task.story) or "nothing yet"
         return InternalError(f"{task.id} is {task.state.name}, but {what}. Its story: {story}.")
 
-    def _finished_attempt(self, attempt: Attempt) -> _Task:
+    def _release(self, attempt: Attempt) -> _Task | None:
+        """The task of an attempt that has ended; None if it had been stopped before."""
         task = self._of(attempt.task.kind)[attempt.task.index]
+        if attempt in self._stopped:
+            return None
         if self._running.pop(attempt.worker, None) != attempt:
             raise self._impossible(task, f"{attempt} ended, which did not run")
+        task.running -= 1
         return task
 
     def _worker_gone(self, event: WorkerGone) -> list[Command]:
@@ -167,21 +237,40 @@ class Brain:
         return []
 
     def _succeeded(self, attempt: Attempt, result: Result) -> list[Command]:
-        task = self._finished_attempt(attempt)
+        task = self._release(attempt)
+        if task is None:
+            return [Discard(attempt, result)]
+        seconds = self._now - self._since.pop(attempt)
         if attempt.task.kind is Kind.REDUCE and result.inputs != self._inputs:
             task.story.append(f"attempt {attempt.number} read other maps")
             self._wait(task)
             return [Discard(attempt, result)]
-        task.state, task.result = State.DONE, result
-        task.story.append(f"attempt {attempt.number} accepted")
-        self._left[attempt.task.kind] -= 1
+        self._took[attempt.task.kind].append(seconds)
+        self._done(task, result, f"attempt {attempt.number} accepted")
+        commands: list[Command] = [Accept(attempt, result), *self._stop_others(task)]
         if attempt.task.kind is Kind.MAP and not self._left[Kind.MAP]:
-            return [Accept(attempt, result), *self._maps_done()]
-        return [Accept(attempt, result)]
+            commands += self._maps_done()
+        return commands
+
+    def _done(self, task: _Task, result: Result, how: str) -> None:
+        task.state, task.result = State.DONE, result
+        task.story.append(how)
+        self._left[task.id.kind] -= 1
+
+    def _stop_others(self, task: _Task) -> list[Command]:
+        others = [attempt for attempt in self._running.values() if attempt.task == task.id]
+        for attempt in others:
+            del self._running[attempt.worker]
+            del self._since[attempt]
+            self._stopped.add(attempt)
+            task.running -= 1
+            task.story.append(f"attempt {attempt.number} stopped")
+        return [Stop(attempt) for attempt in others]
 
     def _maps_done(self) -> list[Command]:
         """All maps are accepted: reduces that were made from other map results are not valid."""
-        self._inputs = inputs_digest([task.result for task in self._maps if task.result])
+        results = [task.result for task in self._maps if task.result]
+        self._inputs = inputs_digest(results, self._reduce_code)
         dropped: list[Command] = []
         for task in self._reduces:
             if task.result and task.result.inputs != self._inputs:
@@ -194,19 +283,25 @@ class Brain:
         return dropped
 
     def _failed(self, attempt: Attempt, error: MapReduceError) -> list[Command]:
-        task = self._finished_attempt(attempt)
+        task = self._release(attempt)
+        if task is None:
+            return []
+        self._since.pop(attempt)
         task.failures.append(Failure(error))
         task.story.append(f"attempt {attempt.number}: {type(error).__name__}")
+        if isinstance(error, SegmentError) and 0 <= error.map_index < len(self._maps):
+            self._redo_map(self._maps[error.map_index])
         if self._ended:
             self._wait(task)
             return []
-        if after_failure(task.failures, self._max_attempts) is Verdict.FAIL:
+        verdict = after_failure(task.failures, self._limits.max_attempts)
+        if verdict is Verdict.FAIL:
+            others = self._stop_others(task)
             task.state = State.FAILED
             self._ended = True
-            return [GiveUp(error)]
+            return [*others, GiveUp(error)]
+        task.alone = task.alone or verdict is Verdict.ALONE
         self._wait(task)
-        if isinstance(error, SegmentError) and 0 <= error.map_index < len(self._maps):
-            self._redo_map(self._maps[error.map_index])
         return []
 
     def _redo_map(self, task: _Task) -> None:
@@ -217,8 +312,46 @@ class Brain:
             self._wait(task)
 
     def _wait(self, task: _Task) -> None:
+        """Back among those that wait, unless another attempt of it runs."""
+        if task.running:
+            return
         task.state = State.PENDING
-        self._pending[task.id.kind].appendleft(task.id.index)
+        if task.alone:
+            self._alone.append(task.id)
+        else:
+            self._pending[task.id.kind].appendleft(task.id.index)
+
+    # ------------------------------------------------------------ time and memory
+
+    def _tick(self, event: Tick) -> list[Command]:
+        commands: list[Command] = []
+        for worker, attempt in list(self._running.items()):
+            error = self._overdue(attempt) or self._too_large(attempt, event.memory.get(worker, 0))
+            if error:
+                commands.append(Stop(attempt, error))
+        return commands
+
+    def _overdue(self, attempt: Attempt) -> MapReduceError | None:
+        timeout = self._limits.timeout
+        if timeout is None or self._now - self._since[attempt] <= timeout:
+            return None
+        return AttemptTimeout(
+            f"{attempt} ran for more than {timeout:g} s, the job's timeout.",
+            hint="Mend the function if it hangs (its stack is below), or raise timeout.",
+            place="timeout",
+        )
+
+    def _too_large(self, attempt: Attempt, held: int) -> MapReduceError | None:
+        alone = self._of(attempt.task.kind)[attempt.task.index].alone
+        most = self._limits.memory_alone if alone else self._limits.memory
+        if most is None or held <= most:
+            return None
+        return MemoryExceeded(
+            f"{attempt} took {show_size(held)} of memory, where {show_size(most)} are allowed"
+            f"{', with nothing beside it' if alone else ''}.",
+            hint="Let the function hold less at once, raise shards or lower split_size, or give more memory=.",
+            place=f"memory:{attempt.task}",
+        )
 
     # ------------------------------------------------------------ dispatch
 
@@ -229,18 +362,43 @@ class Brain:
             self._ended = True
             return [Finish()]
         kind = Kind.MAP if self._left[Kind.MAP] else Kind.REDUCE
+        if any(self._of(a.task.kind)[a.task.index].alone for a in self._running.values()):
+            return []
         commands: list[Command] = []
         while self._idle and self._pending[kind]:
-            task = self._of(kind)[self._pending[kind].popleft()]
-            task.attempts += 1
-            task.state = State.RUNNING
-            attempt = Attempt(task.id, task.attempts, self._idle.popleft())
-            task.story.append(f"attempt {attempt.number} on worker {attempt.worker}")
-            self._running[attempt.worker] = attempt
-            commands.append(Start(attempt, self._inputs if kind is Kind.REDUCE else ""))
-        return commands
+            commands.append(self._start(self._of(kind)[self._pending[kind].popleft()]))
+        if self._idle and not self._running and self._alone:
+            return [self._start(self._task_alone(kind))]
+        return commands + self._backups(kind)
+
+    def _task_alone(self, kind: Kind) -> _Task:
+        found = next(task for task in self._alone if task.kind is kind)
+        self._alone.remove(found)
+        return self._of(found.kind)[found.index]
+
+    def _backups(self, kind: Kind) -> list[Command]:
+        if not (self._idle and self._limits.backups):
+            return []
+        single = {
+            attempt: self._now - self._since[attempt]
+            for attempt in self._running.values()
+            if attempt.task.kind is kind and self._of(kind)[attempt.task.index].running == 1
+        }
+        slow = stragglers(single, self._took[kind], self._left[kind])
+        return [self._start(self._of(kind)[attempt.task.index]) for attempt in slow[: len(self._idle)]]
+
+    def _start(self, task: _Task) -> Command:
+        task.attempts += 1
+        task.running += 1
+        task.state = State.RUNNING
+        attempt = Attempt(task.id, task.attempts, self._idle.popleft())
+        task.story.append(f"attempt {attempt.number} on worker {attempt.worker}")
+        self._running[attempt.worker] = attempt
+        self._since[attempt] = self._now
+        inputs = self._inputs if task.id.kind is Kind.REDUCE else ""
+        return Start(attempt, inputs, must_be_careful(task.failures))
 
 
-def inputs_digest(results: Sequence[Result]) -> str:
-    """Of all map results' contents, in map order."""
-    return hashlib.sha256("\n".join(result.digest for result in results).encode()).hexdigest()
+def inputs_digest(results: Sequence[Result], reduce_code: str = "") -> str:
+    """Of all map results' contents, in map order, and of what they are reduced with."""
+    return hashlib.sha256("\n".join([reduce_code, *(result.digest for result in results)]).encode()).hexdigest()

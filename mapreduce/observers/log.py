@@ -50,9 +50,18 @@ class LogLines:
 
     def attempt_ended(self, attempt: AttemptRecord) -> None:
         """Log what failed."""
-        if attempt.outcome != "succeeded":
+        if attempt.error:
             error = visible(attempt.error.split("\n", 1)[0])
             logger.warning("%s, attempt %d %s: %s", attempt.task, attempt.attempt, attempt.outcome, error)
+
+    def printed(self, task: str, text: str) -> None:
+        """Log its lines."""
+        for line in text.splitlines():
+            logger.info("%s printed: %s", task, visible(line))
+
+    def stalled(self, task: str, work: str, seconds: float) -> None:
+        """Log a warning."""
+        logger.warning("%s has not moved for a while; it has worked for %.0f s on %s", task, seconds, visible(work))
 
     def finished(self, result: Any) -> None:
         """Nothing: the summary tells it."""

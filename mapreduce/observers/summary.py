@@ -26,6 +26,12 @@ class Summary:
     def attempt_ended(self, attempt: AttemptRecord) -> None:
         """Nothing: the manifest has kept it."""
 
+    def printed(self, task: str, text: str) -> None:
+        """Nothing: `Terminal` and `LogLines` show it."""
+
+    def stalled(self, task: str, work: str, seconds: float) -> None:
+        """Nothing: `Terminal` and `LogLines` show it."""
+
     def finished(self, result: JobResult) -> None:
         """Write it."""
         for line in summary(result):

@@ -32,10 +32,7 @@ _DISPENSABLE = ("amount", "rate", "speed", "tasks")
 
 
 class Terminal:
-    """An observer that draws on a terminal. A context manager: leaving it erases the picture.
-
-    What the functions of a job print goes where they print it, above or into the picture.
-    """
+    """An observer that draws on a terminal. A context manager: leaving it erases the picture."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream
@@ -63,8 +60,23 @@ class Terminal:
 
     def attempt_ended(self, attempt: AttemptRecord) -> None:
         """Remember what failed."""
-        if attempt.outcome != "succeeded":
+        if attempt.error:
             self._failures.append(attempt.error)
+
+    def printed(self, task: str, text: str) -> None:
+        """Write its lines above the picture."""
+        for line in text.splitlines():
+            self._write(f"{task}: {visible(line)}")
+
+    def stalled(self, task: str, work: str, seconds: float) -> None:
+        """Write it above the picture."""
+        self._write(f"{task} has not moved for a while; it has worked for {seconds:.0f} s on {visible(work)}")
+
+    def _write(self, line: str) -> None:
+        if self._live is not None:
+            self._live.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        else:
+            self._stream.write(line + "\n")
 
     def finished(self, result: Any) -> None:
         """Erase the picture."""

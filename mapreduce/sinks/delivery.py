@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 from mapreduce.codec import canonical_json, sha256
 from mapreduce.errors import JobError, MapReduceError
 from mapreduce.model import Delivery, Manifest
-from mapreduce.protocols import Sink
-from mapreduce.store import layout
-from mapreduce.store.local import LocalStore
+from mapreduce.protocols import Sink, Store
+from mapreduce.store import layout, open_store
 
 if TYPE_CHECKING:
     from mapreduce.result import JobResult
@@ -47,16 +46,20 @@ def idempotency_key(manifest: Manifest, sink: str) -> str:
 
 
 def deliver_all(sinks: Sequence[Any], result: JobResult) -> tuple[Delivery, ...]:
-    """Tell the sinks in order and leave a mark for each that was told.
+    """Tell the sinks in order and leave a mark for each that was told. One that has its mark is not told
+    again.
 
     A sink that raises does not keep the others from being told, nor touch the result.
     """
-    store = LocalStore(result.path, result.manifest.run_id)
-    return tuple(_deliver(sink, result, store) for sink in named_sinks(sinks))
+    store = open_store(result.path, result.manifest.run_id)
+    marks = set(store.list(layout.SINKS))
+    return tuple(_deliver(sink, result, store, marks) for sink in named_sinks(sinks))
 
 
-def _deliver(sink: Sink, result: JobResult, store: LocalStore) -> Delivery:
+def _deliver(sink: Sink, result: JobResult, store: Store, marks: set[str]) -> Delivery:
     key = idempotency_key(result.manifest, sink.name)
+    if layout.sink_mark(result.manifest.run_id, sink.name) in marks:
+        return Delivery(sink.name, key, delivered=True)
     try:
         sink.deliver(result, key)
         _leave_mark(store, result, sink.name, key)
@@ -67,6 +70,6 @@ def _deliver(sink: Sink, result: JobResult, store: LocalStore) -> Delivery:
     return Delivery(sink.name, key, delivered=True)
 
 
-def _leave_mark(store: LocalStore, result: JobResult, sink: str, key: str) -> None:
+def _leave_mark(store: Store, result: JobResult, sink: str, key: str) -> None:
     mark = {"sink": sink, "key": key, "delivered": datetime.now(UTC).isoformat(timespec="seconds")}
     store.put(layout.sink_mark(result.manifest.run_id, sink), canonical_json(mark))

@@ -4,21 +4,28 @@
   part-00000-<run>-<nonce>.jsonl   written by reduce attempts, or by maps without a reduce
   _manifest.json                   makes the parts that it names visible
   _sinks/<run>/<sink>.json         a sink was told
-<beside the output>/.<output>.mapreduce/<run>/
+<beside the output>/.<output>.mapreduce/<run>/, or <work>/<output>-<digest of its path>/<run>/
   lock                             held while the run's coordinator lives
+  plan/000001                      what is to be done; a higher number replaces a lower one
+  log/000001.000001                results that were accepted: session, entry
   data/map-00000-<nonce>           one map attempt's segments
   crashes/<worker>                 the stack of a worker that crashed
   result/_COMMIT                   the manifest that won
+  result/_ENDED                    the run has published, and told its sinks
   output/                          the result of a job without output
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 
 MANIFEST = "_manifest.json"
 COMMIT = "result/_COMMIT"
+ENDED = "result/_ENDED"
+PLANS = "plan"
+LOG = "log"
 LOCK = "lock"
 DATA = "data"
 CRASHES = "crashes"
@@ -27,6 +34,7 @@ SINKS = "_sinks"
 
 _WRITER = r"(?P<run>[A-Za-z0-9]+-[0-9a-f]{8})"
 _PART = re.compile(rf"part-\d{{5,}}-{_WRITER}-[0-9a-f]{{8}}\.[a-z0-9.]+\Z")
+_NUMBERED = re.compile(r"(?:plan|log)/(\d{6,})(?:\.(\d{6,}))?\Z")
 _UNFINISHED = re.compile(rf"\..+\.{_WRITER}\.[0-9a-f]{{8}}\.tmp\Z")
 
 
@@ -51,14 +59,32 @@ def map_name(index: int, nonce: str) -> str:
     return f"{DATA}/map-{index:05d}-{nonce}"
 
 
+def plan_name(number: int) -> str:
+    """A run's plan, relative to its directory."""
+    return f"{PLANS}/{number:06d}"
+
+
+def log_name(session: int, entry: int) -> str:
+    """An entry of a run's log, relative to its directory."""
+    return f"{LOG}/{session:06d}.{entry:06d}"
+
+
+def log_numbers(name: str) -> tuple[int, int] | None:
+    """Session and entry of a name that `log_name` made, or number and 0 of a plan's; None for another."""
+    match = _NUMBERED.match(name)
+    return (int(match[1]), int(match[2] or 0)) if match else None
+
+
 def sink_mark(run_id: str, sink: str) -> str:
     """The mark that a sink was told, relative to the output."""
     return f"{SINKS}/{run_id}/{sink}.json"
 
 
-def work_root(output: Path) -> Path:
-    """The directory of all runs that write to `output`: beside it, and hidden from globs."""
-    return output.parent / f".{output.name}.mapreduce"
+def work_root(output: Path, work: Path | None = None) -> Path:
+    """The directory of all runs that write to `output`: in `work`, or beside it and hidden from globs."""
+    if work is None:
+        return output.parent / f".{output.name}.mapreduce"
+    return work / f"{output.name}-{hashlib.sha256(str(output).encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
 
 
 def kept_root(directory: Path, job: str) -> Path:

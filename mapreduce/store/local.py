@@ -83,10 +83,10 @@ class LocalStore:
         with self.new_file(name, replace=True) as stream:
             stream.write(data)
 
-    def create(self, name: str, data: bytes) -> bool:
+    def create(self, name: str, data: bytes, *, durable: bool = True) -> bool:
         """Write unless the name exists; True if the object holds `data` afterwards."""
         try:
-            with self.new_file(name) as stream:
+            with self.new_file(name, durable=durable) as stream:
                 stream.write(data)
         except StorageError as error:
             if not isinstance(error.__cause__, FileExistsError):

@@ -6,25 +6,47 @@ import random
 
 import pytest
 
-from mapreduce.coordinator.policy import Failure, Verdict, after_failure
-from mapreduce.coordinator.state import Accept, Brain, Command, Discard, Finish, GiveUp, Start, State
+from mapreduce.coordinator.policy import Failure, Verdict, after_failure, must_be_careful, stragglers
+from mapreduce.coordinator.state import (
+    Accept,
+    Brain,
+    Command,
+    Discard,
+    Finish,
+    GiveUp,
+    Limits,
+    Start,
+    State,
+    Stop,
+    inputs_digest,
+)
 from mapreduce.errors import (
+    AttemptTimeout,
     InputMissing,
     InternalError,
     MapReduceError,
+    MemoryExceeded,
     SegmentError,
     StorageError,
     UserFunctionError,
     WorkerCrash,
+    WorkerKilled,
 )
-from mapreduce.events import Failed, Succeeded, WorkerGone, WorkerReady
+from mapreduce.events import Failed, Succeeded, Tick, WorkerGone, WorkerReady
 from mapreduce.model import Attempt, Kind, Result, TaskId, Work
 
 HERE = UserFunctionError("boom", place="f.py:1")
 THERE = UserFunctionError("boom", place="f.py:2")
 NEVER = InputMissing("gone")
-LOST = WorkerCrash("killed")
+LOST = WorkerKilled("killed")
 DISK = StorageError("full")
+SEGFAULT = WorkerCrash("segfault", place="crash:-11")
+POISON = WorkerCrash("segfault", place="crash:-11 at in.log, byte 7")
+SLOW = AttemptTimeout("slow", place="timeout")
+SLOW_THERE = AttemptTimeout("slow", place="timeout at in.log, byte 7")
+LARGE = MemoryExceeded("large")
+LOST_3 = SegmentError("gone", map_index=3)
+LOST_4 = SegmentError("gone", map_index=4)
 
 
 @pytest.mark.parametrize(
@@ -42,6 +64,20 @@ DISK = StorageError("full")
         ([LOST, LOST, LOST, HERE], Verdict.RETRY),
         ([LOST, DISK, LOST, DISK], Verdict.FAIL),
         ([LOST, NEVER], Verdict.FAIL),
+        ([SEGFAULT], Verdict.RETRY),
+        ([SEGFAULT, POISON], Verdict.RETRY),
+        ([SEGFAULT, POISON, POISON], Verdict.FAIL),
+        ([SEGFAULT, SEGFAULT], Verdict.FAIL),
+        ([SLOW], Verdict.RETRY),
+        ([SLOW, SLOW_THERE], Verdict.FAIL),
+        ([SLOW, HERE, LOST, SLOW_THERE], Verdict.FAIL),
+        ([LARGE], Verdict.ALONE),
+        ([LOST, LARGE], Verdict.ALONE),
+        ([LARGE, LOST], Verdict.RETRY),
+        ([LARGE, LARGE], Verdict.FAIL),
+        ([LOST_3, LOST_4, LOST_3, LOST_4, LOST_3, LOST_4], Verdict.RETRY),
+        ([LOST_3, LOST_4, LOST_3, LOST_3, LOST_3], Verdict.FAIL),
+        ([LOST_3, LOST_3, LOST_3, LOST], Verdict.RETRY),
     ],
 )
 def test_policy(story: list[MapReduceError], verdict: Verdict) -> None:
@@ -53,15 +89,48 @@ def test_user_code_that_fails_in_new_places_ends_with_the_budget() -> None:
     assert [after_failure(story[: n + 1], 4) for n in range(4)] == [Verdict.RETRY] * 3 + [Verdict.FAIL]
 
 
+@pytest.mark.parametrize(
+    ("story", "careful"),
+    [([], False), ([HERE, LOST, LARGE], False), ([SEGFAULT], True), ([SLOW, HERE], True)],
+)
+def test_after_a_crash_or_a_time_out_attempts_are_careful(story: list[MapReduceError], careful: bool) -> None:
+    assert must_be_careful([Failure(error) for error in story]) is careful
+
+
+def attempt(index: int, number: int = 1) -> Attempt:
+    return Attempt(TaskId(Kind.MAP, index), number, index)
+
+
+@pytest.mark.parametrize(
+    ("running", "ended", "left", "slow"),
+    [
+        ({0: 100.0}, [], 1, []),  # nothing to compare with
+        ({0: 100.0}, [1.0, 1.0], 1, []),  # too few
+        ({0: 100.0}, [1.0, 1.0, 1.0], 1, [0]),
+        ({0: 100.0}, [1.0, 1.0, 1.0], 4, []),  # the phase is not half done
+        ({0: 1.9}, [0.1] * 9, 1, []),  # quick anyway
+        ({0: 2.1}, [0.1] * 9, 1, [0]),
+        ({0: 29.0}, [10.0] * 9, 1, []),  # not three times the median
+        ({0: 31.0}, [10.0] * 9, 1, [0]),
+        ({0: 31.0}, [1.0, 1.0, 1.0, 100.0, 100.0], 1, [0]),  # the median, not the mean
+        ({0: 31.0, 1: 45.0, 2: 5.0}, [10.0] * 9, 3, [1, 0]),  # the longest first
+    ],
+)
+def test_stragglers(running: dict[int, float], ended: list[float], left: int, slow: list[int]) -> None:
+    found = stragglers({attempt(index): seconds for index, seconds in running.items()}, ended, left)
+    assert found == [attempt(index) for index in slow]
+
+
 class Driver:
     """Drives a brain, and checks its invariants after every event."""
 
-    def __init__(self, maps: int, reduces: int, max_attempts: int = 4) -> None:
-        self.brain = Brain(maps, reduces, max_attempts)
+    def __init__(self, maps: int, reduces: int, limits: Limits | None = None) -> None:
+        self.brain = Brain(maps, reduces, limits or Limits())
+        self.now = 0.0
         self.commands: list[Command] = list(self.brain.begin())
 
     def tell(self, event: object) -> list[Command]:
-        commands = self.brain.handle(event)  # type: ignore[arg-type]
+        commands = self.brain.handle(event, self.now)  # type: ignore[arg-type]
         self.brain.check()
         self.commands += commands
         return commands
@@ -104,7 +173,7 @@ def test_maps_then_reduces_then_the_end() -> None:
 
 
 def test_nothing_to_do_finishes_at_once() -> None:
-    assert Brain(0, 0, 4).begin() == [Finish()]
+    assert Brain(0, 0, Limits()).begin() == [Finish()]
 
 
 def test_without_maps_reduces_start_at_once() -> None:
@@ -198,11 +267,161 @@ def test_an_impossible_event_tells_the_task_s_story() -> None:
         driver.tell(Succeeded(start.attempt, result()))
 
 
+def stops(commands: list[Command]) -> list[Stop]:
+    return [command for command in commands if isinstance(command, Stop)]
+
+
+def test_an_attempt_that_runs_too_long_is_stopped_and_tried_once_more() -> None:
+    driver = Driver(1, 0, Limits(timeout=5.0))
+    start = only_start(driver.worker(0))
+    driver.now = 5.0
+    assert driver.tell(Tick({})) == []
+    driver.now = 5.1
+    (stop,) = stops(driver.tell(Tick({})))
+    assert stop.attempt == start.attempt
+    assert isinstance(stop.error, AttemptTimeout)
+    driver.tell(Failed(start.attempt, stop.error))
+    again = only_start(driver.worker(1))
+    assert again.careful
+    driver.now = 10.2
+    (stop,) = stops(driver.tell(Tick({})))
+    assert isinstance(stop.error, AttemptTimeout)
+    assert driver.tell(Failed(again.attempt, stop.error)) == [GiveUp(stop.error)]
+
+
+def test_a_straggler_gets_a_second_attempt_and_the_slower_one_is_stopped() -> None:
+    driver = Driver(5, 0)
+    slow = only_start(driver.worker(0))
+    start = only_start(driver.worker(1))
+    for _ in range(3):
+        driver.now += 0.5
+        start = only_start(driver.done(start))
+    driver.now += 0.5
+    assert driver.done(start) == [Accept(start.attempt, result())], "nothing waits, and 2 s are not long"
+    driver.now += 1.0
+    backup = only_start(driver.tell(Tick({})))
+    assert backup.attempt == Attempt(slow.attempt.task, 2, 1)
+    assert driver.tell(Tick({})) == [], "one is enough"
+    driver.now += 1.0
+    commands = driver.tell(Succeeded(backup.attempt, result()))
+    assert commands == [Accept(backup.attempt, result()), Stop(slow.attempt), Finish()]
+    late = driver.tell(Succeeded(slow.attempt, result("other")))
+    assert late == [Discard(slow.attempt, result("other"))]
+    assert driver.tell(WorkerGone(0, LOST)) == []
+
+
+def test_a_straggler_that_is_first_after_all_wins() -> None:
+    driver = Driver(4, 0)
+    slow = only_start(driver.worker(0))
+    start = only_start(driver.worker(1))
+    for _ in range(2):
+        start = only_start(driver.done(start))
+    driver.done(start)
+    driver.now = 3.0
+    backup = only_start(driver.tell(Tick({})))
+    commands = driver.tell(Succeeded(slow.attempt, result()))
+    assert stops(commands) == [Stop(backup.attempt)]
+    assert Finish() in commands
+
+
+def test_one_of_two_attempts_that_fails_leaves_the_other_alone() -> None:
+    driver = Driver(4, 0)
+    slow = only_start(driver.worker(0))
+    start = only_start(driver.worker(1))
+    for _ in range(2):
+        start = only_start(driver.done(start))
+    driver.done(start)
+    driver.now = 3.0
+    backup = only_start(driver.tell(Tick({})))
+    assert driver.tell(WorkerGone(0, LOST)) == []
+    assert driver.brain.state(slow.attempt.task) is State.RUNNING
+    assert Finish() in driver.tell(Succeeded(backup.attempt, result()))
+
+
+def test_without_backups_a_straggler_is_waited_for() -> None:
+    driver = Driver(4, 0, Limits(backups=False))
+    driver.worker(0)
+    start = only_start(driver.worker(1))
+    for _ in range(2):
+        start = only_start(driver.done(start))
+    driver.done(start)
+    driver.now = 1000.0
+    assert driver.tell(Tick({})) == []
+
+
+def test_an_attempt_that_takes_too_much_memory_is_tried_once_more_with_nothing_beside_it() -> None:
+    driver = Driver(3, 0, Limits(memory=100, memory_alone=200))
+    large = only_start(driver.worker(0))
+    other = only_start(driver.worker(1))
+    assert driver.tell(Tick({0: 100, 1: 100})) == []
+    (stop,) = stops(driver.tell(Tick({0: 101, 1: 5})))
+    assert stop.attempt == large.attempt
+    assert stop.error is not None
+    driver.tell(Failed(large.attempt, stop.error))
+    third = only_start(driver.worker(2))
+    assert third.attempt.task == TaskId(Kind.MAP, 2), "what can run beside others goes first"
+    assert driver.done(other) == [Accept(other.attempt, result())], "one still runs"
+    alone = only_start(driver.done(third))
+    assert alone.attempt.task == large.attempt.task
+    assert driver.worker(7) == []
+    assert driver.tell(Tick({alone.attempt.worker: 200})) == []
+    (stop,) = stops(driver.tell(Tick({alone.attempt.worker: 201})))
+    assert stop.error is not None
+    assert "with nothing beside it" in stop.error.message
+    assert driver.tell(Failed(alone.attempt, stop.error)) == [GiveUp(stop.error)]
+
+
+def restored(maps: int, reduces: int, *accepted: tuple[Kind, int, Result], code: str = "") -> Driver:
+    driver = Driver(0, 0)
+    driver.brain = Brain(maps, reduces, Limits(), code)
+    driver.brain.restore([(TaskId(kind, index), given) for kind, index, given in accepted])
+    driver.brain.check()
+    driver.commands = list(driver.brain.begin())
+    return driver
+
+
+def reduced(code: str = "") -> Result:
+    return result(inputs=inputs_digest([result(), result()], code))
+
+
+def test_what_was_accepted_before_is_not_run_again() -> None:
+    driver = restored(2, 1, (Kind.MAP, 0, result()))
+    start = only_start(driver.worker(0))
+    assert start.attempt.task == TaskId(Kind.MAP, 1)
+    last = only_start(driver.done(start))
+    assert Finish() in driver.done(last)
+
+
+def test_a_run_of_which_all_was_accepted_finishes_at_once() -> None:
+    maps = [(Kind.MAP, index, result()) for index in range(2)]
+    assert restored(2, 1, *maps, (Kind.REDUCE, 0, reduced())).commands == [Finish()]
+
+
+def test_reduces_of_other_maps_or_other_code_run_again() -> None:
+    maps = [(Kind.MAP, 0, result()), (Kind.MAP, 1, result("other"))]
+    assert only_start(restored(2, 1, *maps, (Kind.REDUCE, 0, reduced())).worker(0))
+    maps = [(Kind.MAP, index, result()) for index in range(2)]
+    driver = restored(2, 1, *maps, (Kind.REDUCE, 0, reduced("old")), code="new")
+    start = only_start(driver.worker(0))
+    assert start.attempt.task == TaskId(Kind.REDUCE, 0)
+    assert start.inputs == reduced("new").inputs
+
+
+def test_a_run_that_stops_starts_nothing_and_accepts_what_ends() -> None:
+    driver = Driver(3, 1)
+    start = only_start(driver.worker(0))
+    driver.brain.stop()
+    assert driver.worker(1) == []
+    assert not driver.brain.is_idle()
+    assert driver.tell(Succeeded(start.attempt, result())) == [Accept(start.attempt, result())]
+    assert driver.brain.is_idle()
+
+
 @pytest.mark.parametrize("seed", range(200))
 def test_any_order_of_faults_ends_with_one_result_a_task(seed: int) -> None:
     rng = random.Random(seed)
     maps, reduces = rng.randrange(6), rng.randrange(5)
-    driver = Driver(maps, reduces, max_attempts=10**9)
+    driver = Driver(maps, reduces, limits=Limits(max_attempts=10**9))
     workers = list(range(rng.randrange(1, 5)))
     running: list[Start] = []
     seen = 0
@@ -219,6 +438,17 @@ def test_any_order_of_faults_ends_with_one_result_a_task(seed: int) -> None:
         collect()
         if Finish() in driver.commands:
             break
+        driver.now += rng.random() * 3
+        driver.tell(Tick({worker: rng.randrange(110) for worker in range(fresh)}))
+        for stop in [c for c in driver.commands[seen:] if isinstance(c, Stop)]:
+            if stop.error:
+                driver.tell(Failed(stop.attempt, stop.error))
+            running = [other for other in running if other.attempt != stop.attempt]
+            driver.worker(fresh)
+            fresh += 1
+        collect()
+        if not running:
+            continue
         start = running.pop(rng.randrange(len(running)))
         what = rng.random()
         if what < 0.15:

@@ -1,0 +1,97 @@
+"""The log of acceptances: what a run that goes on need not do again.
+
+An entry is one object that is written once, `log/<session>.<number>`, before anything is done that
+rests on it. It holds accepted results as MessagePack behind a digest. A session is one process that
+had the run; a later entry of a task replaces an earlier one, because the earlier result had got lost
+or was made of other maps. Entries need not outlive a power failure: one that is missing or torn is
+noticed, and its tasks run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import xxhash
+
+from mapreduce.codec import from_plain, pack, to_plain, unpack
+from mapreduce.errors import StorageError, WorkDamaged
+from mapreduce.model import AttemptRecord, Result, TaskId
+from mapreduce.protocols import Store
+from mapreduce.store import layout
+
+FORMAT = 1
+_DIGEST = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """A task's only result, and the account of the attempt that made it."""
+
+    task: TaskId
+    result: Result
+    record: AttemptRecord
+
+
+@dataclass(slots=True)
+class Accepted:
+    """What a log says: the last acceptance of each task, and entries that can't be read."""
+
+    by_task: dict[TaskId, Acceptance] = field(default_factory=dict)
+    damaged: list[str] = field(default_factory=list)
+    sessions: int = 0
+
+
+class AcceptanceLog:
+    """Appends the acceptances of one session. `store` is the run's own."""
+
+    def __init__(self, store: Store, session: int) -> None:
+        self._store = store
+        self._session = session
+        self._entries = 0
+
+    def append(self, accepted: Sequence[Acceptance]) -> None:
+        """Write one entry. Raises StorageError."""
+        if not accepted:
+            return
+        self._entries += 1
+        content = pack({"format": FORMAT, "accepted": [to_plain(acceptance) for acceptance in accepted]})
+        name = layout.log_name(self._session, self._entries)
+        if not self._store.create(name, _digest(content) + content, durable=False):
+            raise StorageError(f"{self._store.root / name} was written by another process.")
+
+
+def read_log(store: Store) -> Accepted:
+    """All acceptances. Raises StorageError, and WorkDamaged for a log of a newer version."""
+    found = Accepted()
+    for name in store.list(layout.LOG):
+        numbers = layout.log_numbers(name)
+        if numbers is None:
+            continue
+        found.sessions = max(found.sessions, numbers[0])
+        entry = _parse(store.read(name))
+        if entry is None:
+            found.damaged.append(name)
+            continue
+        for acceptance in entry:
+            found.by_task[acceptance.task] = acceptance
+    return found
+
+
+def _digest(content: bytes) -> bytes:
+    return xxhash.xxh3_128_digest(content)
+
+
+def _parse(data: bytes) -> list[Acceptance] | None:
+    """The acceptances of an entry; None if it is not what was written."""
+    content = data[_DIGEST:]
+    if len(data) <= _DIGEST or _digest(content) != data[:_DIGEST]:
+        return None
+    entry: dict[str, Any] = unpack(content)
+    if entry["format"] > FORMAT:
+        raise WorkDamaged(
+            f"The run's log has format {entry['format']}; this version reads up to {FORMAT}.",
+            hint="Go on with the version that began the run, or start afresh with --new.",
+        )
+    return [from_plain(Acceptance, plain) for plain in entry["accepted"]]

@@ -1,0 +1,262 @@
+"""Going on with a run that was begun and has not ended: what it was to do, and what is done.
+
+A run's directory has its plan, written before any task, and its log of acceptances. A run of the
+same job goes on from there. Another job, other input or other versions are refused, with what differs.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from mapreduce import manifest as manifests
+from mapreduce.changes import differences, only_reduce_changed
+from mapreduce.codec import canonical_json, from_plain, sha256, to_plain
+from mapreduce.coordinator.log import Acceptance, Accepted, read_log
+from mapreduce.errors import JobChanged, ManifestError, WorkDamaged
+from mapreduce.figures import count
+from mapreduce.model import Kind, Manifest, Plan
+from mapreduce.place import Place, try_lock
+from mapreduce.protocols import Store
+from mapreduce.store import layout
+
+logger = logging.getLogger("mapreduce.run")
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """How the command line began a run, so that `mapreduce resume` can do the same again."""
+
+    directory: str
+    arguments: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A run that has not ended, and whose process has. Who got it holds its lock."""
+
+    place: Place
+    lock: BinaryIO
+    plan: Plan
+    invocation: Invocation | None
+    plans: int
+    """Number of its newest plan."""
+    accepted: Accepted
+    committed: Manifest | None
+
+    @property
+    def session(self) -> int:
+        """The number of the session that goes on with it."""
+        return self.accepted.sessions + 1
+
+
+# ---------------------------------------------------------------- the plan's record
+
+
+def write_plan(store: Store, number: int, plan: Plan, invocation: Invocation | None) -> None:
+    """Record what is to be done, before it is begun. Raises StorageError."""
+    fields = {"format": FORMAT, "plan": to_plain(plan), "invocation": to_plain(invocation)}
+    record = canonical_json({**fields, "digest": _digest(fields)})
+    if not store.create(layout.plan_name(number), record):
+        raise WorkDamaged(f"{store.root / layout.plan_name(number)} was written by another process.")
+
+
+def _digest(fields: dict[str, Any]) -> str:
+    return sha256(canonical_json(fields))
+
+
+def _read_plan(store: Store, name: str) -> tuple[Plan, Invocation | None]:
+    where = store.root / name
+    try:
+        fields = json.loads(store.read(name))
+        digest = fields.pop("digest")
+        newer = fields["format"] > FORMAT
+        whole = digest == _digest(fields)
+    except (ValueError, KeyError, TypeError, AttributeError, FileNotFoundError) as error:
+        raise _damaged(where, f"{type(error).__name__}: {error}") from None
+    if newer:
+        raise WorkDamaged(
+            f"{where} has format {fields['format']}; this version reads up to {FORMAT}.",
+            hint="Go on with the version that began the run, or start afresh with --new.",
+        )
+    if not whole:
+        raise _damaged(where, "its digest does not fit its content")
+    try:
+        plan: Plan = from_plain(Plan, fields["plan"])
+        return plan, from_plain(Invocation | None, fields["invocation"])
+    except (TypeError, ValueError, KeyError) as error:
+        raise _damaged(where, str(error)) from None
+
+
+def _damaged(where: Path, why: str) -> WorkDamaged:
+    return WorkDamaged(
+        f"{where}, the plan of a run that did not end, is damaged: {why}.",
+        hint="The run can't go on: start afresh with --new.",
+    )
+
+
+# ---------------------------------------------------------------- finding it
+
+
+def find_begun(place: Place) -> Begun | None:
+    """The newest run to this place that was begun, has not ended, and whose process has.
+
+    Raises WorkDamaged, StorageError.
+    """
+    if not place.root.is_dir():
+        return None
+    for directory in sorted(place.root.iterdir(), key=lambda path: path.name, reverse=True):
+        if (directory / layout.ENDED).exists() or not (directory / layout.PLANS).is_dir():
+            continue
+        lock = try_lock(directory)
+        if lock is None:
+            continue
+        try:
+            begun = _read(place.of(directory.name), lock)
+        except BaseException:
+            lock.close()
+            raise
+        if begun is not None:
+            return begun
+        lock.close()
+    return None
+
+
+def _read(place: Place, lock: BinaryIO) -> Begun | None:
+    store = place.store()
+    names = [name for name in store.list(layout.PLANS) if layout.log_numbers(name)]
+    if not names:
+        return None
+    plan, invocation = _read_plan(store, names[-1])
+    numbers = layout.log_numbers(names[-1]) or (0, 0)
+    return Begun(place, lock, plan, invocation, numbers[0], read_log(store), _committed(place, store))
+
+
+def _committed(place: Place, store: Store) -> Manifest | None:
+    """What the run has published or committed. A commit that can't be read, or whose parts are not what
+    it says, has made nothing visible yet: it is none.
+    """
+    published = published_by(place)
+    if published is not None:
+        return published
+    try:
+        manifest = manifests.parse(store.read(layout.COMMIT), store.root / layout.COMMIT)
+    except FileNotFoundError:
+        return None
+    except ManifestError as error:
+        problem = error.message
+    else:
+        wrong = [part.name for part in manifest.parts if manifests.check_part(place.output, part)]
+        if not wrong:
+            return manifest
+        problem = f"{', '.join(wrong[:3])}: not what was committed."
+    logger.warning("the run commits again: %s", problem)
+    store.delete(layout.COMMIT)
+    return None
+
+
+def published_by(place: Place) -> Manifest | None:
+    """The manifest that a run has published; None if it has not, or another run has."""
+    with suppress(ManifestError):
+        manifest = manifests.load(place.output)
+        if manifest.run_id == place.run_id:
+            return manifest
+    return None
+
+
+# ---------------------------------------------------------------- going on
+
+
+def plan_to_go_on(begun: Begun, plan: Plan, *, accept_new_code: bool) -> Plan | None:
+    """The plan to go on with, `plan` being that of the job as it is now; None: nothing is worth it.
+
+    Raises JobChanged.
+    """
+    changes = differences(begun.plan, plan)
+    if not changes:
+        return begun.plan
+    if begun.committed is None and not begun.accepted.by_task:
+        return None
+    keeps_maps = accept_new_code and begun.committed is None and only_reduce_changed(begun.plan, plan)
+    if keeps_maps and not (begun.plan.combines or plan.combines):
+        logger.info("the reduce has changed: map results are kept, reduces run again")
+        return replace(plan, run_id=begun.place.run_id)
+    raise JobChanged(
+        f"Run {begun.place.run_id} to {begun.place.output} was begun with another job "
+        f"({done_of(begun)}):\n" + "\n".join(f"  {change}" for change in changes),
+        hint=_hint(begun, plan, accept_new_code),
+    )
+
+
+def _hint(begun: Begun, plan: Plan, accept_new_code: bool) -> str:
+    afresh = "start afresh with --new (run(…, resume=False))"
+    if begun.committed is not None or not only_reduce_changed(begun.plan, plan):
+        return f"Undo the change to go on with it, or {afresh}."
+    if begun.plan.combines or plan.combines:
+        why = "map results hold what the old reduce made of the pairs, so they can't be kept"
+        return f"Undo the change to go on with it, or {afresh}; {why}."
+    return f"Keep the map results with --accept-new-code, or {afresh}."
+
+
+def done_of(begun: Begun) -> str:
+    """How far a run is, in words."""
+    if begun.committed is not None:
+        return "it has committed its result"
+    done = [task.kind for task in begun.accepted.by_task]
+    maps = f"{done.count(Kind.MAP):,} of {count(len(begun.plan.splits), 'map task')}"
+    if not begun.plan.shards:
+        return f"{maps} done"
+    return f"{maps} and {done.count(Kind.REDUCE):,} of {count(begun.plan.shards, 'reduce task')} done"
+
+
+def usable(begun: Begun) -> list[Acceptance]:
+    """The accepted results whose data is still there. Parts are compared with their digests; map data
+    is, chunk by chunk, when it is read.
+    """
+    for name in begun.accepted.damaged:
+        logger.warning("%s is damaged: its tasks run again", begun.place.directory / name)
+    found = []
+    for task, acceptance in sorted(begun.accepted.by_task.items(), key=lambda item: str(item[0])):
+        if problem := _problem(begun.place, acceptance):
+            logger.warning("%s runs again: %s", task, problem)
+        else:
+            found.append(acceptance)
+    return found
+
+
+def _problem(place: Place, acceptance: Acceptance) -> str:
+    """What is wrong with the data of a result; "" for nothing."""
+    result = acceptance.result
+    if result.part is not None:
+        problem = manifests.check_part(place.output, result.part)
+        return f"{result.part.name}: {problem}" if problem else ""
+    wanted = max((chunk.offset + chunk.length for chunk in result.chunks), default=0)
+    if not result.name:
+        return ""
+    try:
+        held = (place.directory / result.name).stat().st_size
+    except OSError as error:
+        return f"{result.name} can't be read: {error.strerror}"
+    return "" if held == wanted else f"{result.name} has {held:,} bytes instead of {wanted:,}"
+
+
+def invocation_at(directory: Path) -> tuple[Begun, Invocation] | None:
+    """The newest run that can go on and was begun from the command line, of those that a directory may
+    mean: an output, a work directory, or a run's own. Its lock is given back at once.
+    """
+    own = directory.absolute()
+    below = sorted(path for path in own.iterdir() if path.is_dir()) if own.is_dir() else []
+    found = []
+    for root in dict.fromkeys([layout.work_root(own), own, own.parent, *below]):
+        begun = find_begun(Place("", own, root, kept=False))
+        if begun is not None:
+            begun.lock.close()
+            found += [(begun, begun.invocation)] if begun.invocation else []
+    return max(found, key=lambda item: item[0].place.run_id, default=None)
