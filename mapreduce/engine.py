@@ -27,8 +27,7 @@ from mapreduce.protocols import Executor, Observer, Output
 from mapreduce.result import JobResult
 from mapreduce.signatures import check_signatures
 from mapreduce.sinks.delivery import deliver_all, named_sinks
-from mapreduce.store import layout
-from mapreduce.store.local import LocalStore
+from mapreduce.store import layout, open_store
 
 On = Literal["processes", "serial"]
 
@@ -119,9 +118,9 @@ def _executor(job: Job, plan: Plan, place: Place, on: str | None, workers: int |
 def _commit(place: Place, manifest: Manifest, *, overwrite: bool) -> None:
     """One exclusive create decides; publishing follows from what it holds, and can be repeated."""
     data = canonical_json(manifest)
-    if not LocalStore(place.directory).create(layout.COMMIT, data):
+    if not open_store(place.directory).create(layout.COMMIT, data):
         raise StorageError(f"Run {place.run_id} was committed by somebody else.")
-    manifests.publish(LocalStore(place.output, place.run_id), manifest, overwrite=overwrite)
+    manifests.publish(open_store(place.output, place.run_id), manifest, overwrite=overwrite)
 
 
 def _manifest(

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 from mapreduce.codec import canonical_json, sha256
 from mapreduce.errors import JobError, MapReduceError
 from mapreduce.model import Delivery, Manifest
-from mapreduce.protocols import Sink
-from mapreduce.store import layout
-from mapreduce.store.local import LocalStore
+from mapreduce.protocols import Sink, Store
+from mapreduce.store import layout, open_store
 
 if TYPE_CHECKING:
     from mapreduce.result import JobResult
@@ -51,11 +50,11 @@ def deliver_all(sinks: Sequence[Any], result: JobResult) -> tuple[Delivery, ...]
 
     A sink that raises does not keep the others from being told, nor touch the result.
     """
-    store = LocalStore(result.path, result.manifest.run_id)
+    store = open_store(result.path, result.manifest.run_id)
     return tuple(_deliver(sink, result, store) for sink in named_sinks(sinks))
 
 
-def _deliver(sink: Sink, result: JobResult, store: LocalStore) -> Delivery:
+def _deliver(sink: Sink, result: JobResult, store: Store) -> Delivery:
     key = idempotency_key(result.manifest, sink.name)
     try:
         sink.deliver(result, key)
@@ -67,6 +66,6 @@ def _deliver(sink: Sink, result: JobResult, store: LocalStore) -> Delivery:
     return Delivery(sink.name, key, delivered=True)
 
 
-def _leave_mark(store: LocalStore, result: JobResult, sink: str, key: str) -> None:
+def _leave_mark(store: Store, result: JobResult, sink: str, key: str) -> None:
     mark = {"sink": sink, "key": key, "delivered": datetime.now(UTC).isoformat(timespec="seconds")}
     store.put(layout.sink_mark(result.manifest.run_id, sink), canonical_json(mark))
