@@ -73,12 +73,13 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-def make_directory(directory: Path, mode: int = 0o777) -> None:
-    """Make a directory and those above it, with durable names. One that is there stays as it is."""
+def make_directory(directory: Path, mode: int = 0o777) -> list[Path]:
+    """Make a directory and those above it, with durable names. Gives those that were not there."""
     made = list(takewhile(lambda above: not above.exists(), (directory, *directory.parents)))
     directory.mkdir(mode, parents=True, exist_ok=True)
     for path in made:
         sync_directory(path.parent)
+    return made
 
 
 class LocalStore:
@@ -92,7 +93,7 @@ class LocalStore:
         self.root = root
         self._writer = writer
         self._named: set[Path] = set()
-        """Directories below the root whose names this store has made durable."""
+        """Directories whose names this store has made durable."""
 
     def path(self, name: str) -> Path:
         """The file of a name. Raises StorageError for a name that leaves the root."""
@@ -143,7 +144,7 @@ class LocalStore:
         temporary = target.with_name(layout.unfinished_name(target.name, self._writer, secrets.token_hex(4)))
         try:
             with storage_errors("write", target, missing=False):
-                make_directory(target.parent)
+                self._named.update(make_directory(target.parent))
                 if durable:
                     self._sync_way_to(target.parent)
                 with _unfinished(temporary) as stream:

@@ -196,11 +196,13 @@ def test_a_full_disk_says_so_and_leaves_nothing(folder: LocalStore, operation: s
 def test_a_file_system_that_takes_no_byte_is_a_typed_error(folder: LocalStore, write: str) -> None:
     """The buffer that could not be written is not written once more when the file is closed."""
     folder.root.mkdir()
-    with mock.patch.object(layout, "unfinished_name", return_value="full"):
-        (folder.root / "full").symlink_to("/dev/full")
-        with mock.patch("mapreduce.store.local.open", lambda path, mode: open(path, "wb"), create=True):
-            with pytest.raises(StorageError, match="Free some space") as caught:
-                WRITES[write](folder)
+    (folder.root / "full").symlink_to("/dev/full")
+    with (
+        mock.patch.object(layout, "unfinished_name", return_value="full"),
+        mock.patch("mapreduce.store.local.open", lambda path, mode: open(path, "wb"), create=True),
+        pytest.raises(StorageError, match="Free some space") as caught,
+    ):
+        WRITES[write](folder)
     assert isinstance(caught.value.__cause__, OSError)
     assert files_below(folder.root) == []
 
