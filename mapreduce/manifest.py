@@ -14,8 +14,9 @@ from typing import Any
 from mapreduce.codec import canonical_json, from_plain, sha256, to_plain
 from mapreduce.errors import ManifestError, OutputExists
 from mapreduce.model import FORMAT_VERSION, Manifest, Part
+from mapreduce.protocols import Store
 from mapreduce.store import layout
-from mapreduce.store.local import LocalStore, storage_errors
+from mapreduce.store.local import storage_errors
 
 _PACKAGES = ("mapreduce", "polars", "polars-hash", "xxhash", "msgpack", "cloudpickle", "fsspec")
 
@@ -74,7 +75,7 @@ def load(directory: Path) -> Manifest:
         ) from None
 
 
-def publish(store: LocalStore, manifest: Manifest, *, overwrite: bool) -> None:
+def publish(store: Store, manifest: Manifest, *, overwrite: bool) -> None:
     """Make the result visible. May be repeated. Raises OutputExists if another result is there."""
     data = canonical_json(manifest)
     if overwrite:

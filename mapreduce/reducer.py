@@ -17,7 +17,7 @@ from mapreduce.job import Job
 from mapreduce.keys import order_bytes
 from mapreduce.model import Segments, Work
 from mapreduce.ordering import Range
-from mapreduce.protocols import RecordWriter, Report
+from mapreduce.protocols import RecordWriter, Report, Store
 from mapreduce.shuffle.columns import Pairs, concat, python_keys
 from mapreduce.shuffle.frames import REDUCE_HINT, as_frame, frame_records, group_frames
 from mapreduce.shuffle.groups import Values, grouped, ordered
@@ -26,7 +26,6 @@ from mapreduce.shuffle.segments import read_segments
 from mapreduce.shuffle.states import finish_states
 from mapreduce.shuffle.streaming import GroupSizes, StreamedValues, is_large, streamed
 from mapreduce.signatures import with_context
-from mapreduce.store.local import LocalStore
 from mapreduce.timing import Timed
 
 Group = tuple[Any, Any]
@@ -38,7 +37,7 @@ SHOWN_KEY = 100
 
 def run_reduce(
     job: Job,
-    store: LocalStore,
+    store: Store,
     inputs: Sequence[Segments],
     wanted: Range | None,
     writer: RecordWriter,
@@ -62,7 +61,7 @@ def run_reduce(
 
 def _reduce_streamed(
     job: Job,
-    store: LocalStore,
+    store: Store,
     inputs: Sequence[Segments],
     wanted: Range | None,
     writer: RecordWriter,
@@ -83,7 +82,7 @@ def _reduce_streamed(
 
 def _reduce_whole(
     job: Job,
-    store: LocalStore,
+    store: Store,
     inputs: Sequence[Segments],
     wanted: Range | None,
     writer: RecordWriter,

@@ -23,8 +23,8 @@ from mapreduce.model import Kind, Part, Result, Segments, Split, Work
 from mapreduce.protocols import RecordWriter, Report
 from mapreduce.reducer import run_reduce
 from mapreduce.shuffle.segments import content_digest, layout_of, write_segments
-from mapreduce.store import layout
-from mapreduce.store.local import LocalStore, storage_errors
+from mapreduce.store import layout, open_store
+from mapreduce.store.local import storage_errors
 
 
 class Workbench:
@@ -39,8 +39,8 @@ class Workbench:
         self.output = as_output(job.output)
         self.run_id: str = setup["run_id"]
         self.shards: int = setup["shards"]
-        self.store = LocalStore(Path(setup["run"]))
-        self.parts = LocalStore(Path(setup["output"]), self.run_id)
+        self.store = open_store(Path(setup["run"]), who="worker")
+        self.parts = open_store(Path(setup["output"]), self.run_id, "worker")
 
     def run(self, request: dict[str, Any], report: Report) -> Result:
         """Run an attempt. Raises MapReduceError, whatever went wrong."""

@@ -14,16 +14,19 @@ from typing import BinaryIO
 import polars as pl
 import xxhash
 
-from mapreduce.errors import SegmentError
+from mapreduce.errors import SegmentError, StorageError
 from mapreduce.model import Chunk, Segments
 from mapreduce.ordering import Sketch, TotalOrder
 from mapreduce.protocols import Store
 from mapreduce.shuffle.columns import Pairs
 from mapreduce.shuffle.placing import Partition, first_key, make_run, sketch_of
+from mapreduce.store.local import is_short
 
 CHUNK_BYTES = 2**20
 READ_BYTES = 8 * CHUNK_BYTES
 """About as much is read at once."""
+REREADS = 3
+"""Of a chunk that differs from its index, before its map is run again: the error may pass."""
 
 
 def write_segments(
@@ -62,7 +65,8 @@ def encode(frame: pl.DataFrame) -> bytes:
 def read_segments(store: Store, segments: Segments) -> Iterator[Pairs]:
     """The pairs of one map for one shard, a chunk at a time, in the order they were written.
 
-    Raises SegmentError, which names the map, if the object is missing or differs from its index.
+    A chunk that came short or wrong is read again. Raises SegmentError, which names the map, if the
+    object is missing or differs from its index.
     """
     keys, values = segments.layout.split("|")
     for start, stop in _runs(segments.chunks):
@@ -71,8 +75,8 @@ def read_segments(store: Store, segments: Segments) -> Iterator[Pairs]:
         for chunk in run:
             begin = chunk.offset - run[0].offset
             piece = data[begin : begin + chunk.length]
-            if xxhash.xxh3_128_hexdigest(piece) != chunk.digest:
-                raise _damaged(segments, "is damaged")
+            if not _intact(piece, chunk):
+                piece = _read_again(store, segments, chunk)
             yield Pairs(pl.read_ipc_stream(piece), keys, values)
 
 
@@ -90,11 +94,28 @@ def _runs(chunks: tuple[Chunk, ...]) -> Iterator[tuple[int, int]]:
             start = index
 
 
+def _read_again(store: Store, segments: Segments, chunk: Chunk) -> bytes:
+    for _ in range(REREADS):
+        piece = _read(store, segments, chunk.offset, chunk.length)
+        if _intact(piece, chunk):
+            return piece
+    raise _damaged(segments, "is damaged")
+
+
+def _intact(piece: bytes, chunk: Chunk) -> bool:
+    return xxhash.xxh3_128_hexdigest(piece) == chunk.digest
+
+
 def _read(store: Store, segments: Segments, offset: int, length: int) -> bytes:
+    """The bytes as they came; none if they came short."""
     try:
         return store.read(segments.name, offset, length)
     except FileNotFoundError:
         raise _damaged(segments, "is missing") from None
+    except StorageError as error:
+        if not is_short(error):
+            raise
+        return b""
 
 
 def _damaged(segments: Segments, what: str) -> SegmentError:

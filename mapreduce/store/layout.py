@@ -48,6 +48,11 @@ def unfinished_name(name: str, writer: str, token: str) -> str:
     return f".{name}.{writer}.{token}.tmp"
 
 
+def is_unfinished(name: str) -> bool:
+    """Whether a file has no name yet: its writer is at it, or was killed."""
+    return _UNFINISHED.match(name) is not None
+
+
 def writer_of(name: str) -> str | None:
     """The run that wrote a part, or was writing a file; None for the name of anything else."""
     match = _PART.match(name) or _UNFINISHED.match(name)

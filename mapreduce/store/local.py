@@ -8,10 +8,12 @@ exists, which makes `create` exclusive on every POSIX file system.
 from __future__ import annotations
 
 import errno
+import io
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,6 +30,7 @@ _HINTS = {
     errno.ENAMETOOLONG: "Give a shorter name.",
     errno.ENOTDIR: "A part of the path is a file: give another place.",
 }
+_SHORT = "read:short"
 
 
 def storage_error(action: str, path: object, error: OSError) -> StorageError:
@@ -41,14 +44,24 @@ def storage_error(action: str, path: object, error: OSError) -> StorageError:
 
 
 @contextmanager
-def storage_errors(action: str, path: object) -> Iterator[None]:
-    """Turn OSError into StorageError; FileNotFoundError passes."""
+def storage_errors(action: str, path: object, *, missing: bool = True) -> Iterator[None]:
+    """Turn OSError into StorageError; FileNotFoundError passes, unless `missing` is False."""
     try:
         yield
-    except FileNotFoundError:
-        raise
     except OSError as error:
+        if missing and isinstance(error, FileNotFoundError):
+            raise
         raise storage_error(action, path, error) from error
+
+
+def short_read(path: object, start: int, length: int, got: int) -> StorageError:
+    """The typed error for a range of which only the first `got` bytes came."""
+    return StorageError(f"{path} ends at byte {start + got:,}, before {start + length:,}.", place=_SHORT)
+
+
+def is_short(error: StorageError) -> bool:
+    """Whether a read gave fewer bytes than were asked for."""
+    return error.place == _SHORT
 
 
 def sync_directory(path: Path) -> None:
@@ -60,16 +73,27 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
+def make_directory(directory: Path, mode: int = 0o777) -> list[Path]:
+    """Make a directory and those above it, with durable names. Gives those that were not there."""
+    made = list(takewhile(lambda above: not above.exists(), (directory, *directory.parents)))
+    directory.mkdir(mode, parents=True, exist_ok=True)
+    for path in made:
+        sync_directory(path.parent)
+    return made
+
+
 class LocalStore:
     """A `Store` in a local directory.
 
     Unfinished files lie beside their targets; their names tell the writer, a run's id, so that
-    those of a run that was killed can be recognised.
+    those of a run that was killed can be recognised. They are no objects: `list` leaves them out.
     """
 
     def __init__(self, root: Path, writer: str = "somebody-00000000") -> None:
         self.root = root
         self._writer = writer
+        self._named: set[Path] = set()
+        """Directories whose names this store has made durable."""
 
     def path(self, name: str) -> Path:
         """The file of a name. Raises StorageError for a name that leaves the root."""
@@ -80,7 +104,7 @@ class LocalStore:
 
     def put(self, name: str, data: bytes) -> None:
         """Write an object whole, durably; replaces one that is there."""
-        with self.new_file(name, replace=True) as stream:
+        with self._writing(name, replace=True) as stream:
             stream.write(data)
 
     def create(self, name: str, data: bytes, *, durable: bool = True) -> bool:
@@ -91,34 +115,59 @@ class LocalStore:
         except StorageError as error:
             if not isinstance(error.__cause__, FileExistsError):
                 raise
-            return self.read(name) == data
+            return self._holds(name, data)
         return True
 
-    @contextmanager
-    def new_file(self, name: str, *, replace: bool = False, durable: bool = True) -> Iterator[BinaryIO]:
+    def _holds(self, name: str, data: bytes) -> bool:
+        """Whether an object has these bytes. It is durable then: its writer may not have come so far."""
+        try:
+            same = self.read(name) == data
+        except FileNotFoundError:
+            return False
+        if same:
+            with storage_errors("write", self.path(name), missing=False):
+                sync_directory(self.path(name).parent)
+        return same
+
+    def new_file(self, name: str, *, durable: bool = True) -> AbstractContextManager[BinaryIO]:
         """A stream whose bytes appear under `name` when the block ends well.
 
-        An existing name raises StorageError with FileExistsError as its cause, unless `replace`.
-        Without `durable` a power failure may lose it; a crash of the process never does.
+        An existing name raises StorageError with FileExistsError as its cause. An OSError in the block
+        counts as one of the stream. Without `durable` a power failure may lose or tear the object; a
+        crash of the process never does.
         """
+        return self._writing(name, durable=durable)
+
+    @contextmanager
+    def _writing(self, name: str, *, replace: bool = False, durable: bool = True) -> Iterator[BinaryIO]:
         target = self.path(name)
         temporary = target.with_name(layout.unfinished_name(target.name, self._writer, secrets.token_hex(4)))
         try:
-            with storage_errors("write", target):
-                target.parent.mkdir(parents=True, exist_ok=True)
-                stream = open(temporary, "xb")  # noqa: SIM115 - closed below, before the link
-            with stream:
-                yield stream
-                with storage_errors("write", target):
+            with storage_errors("write", target, missing=False):
+                self._named.update(make_directory(target.parent))
+                if durable:
+                    self._sync_way_to(target.parent)
+                with _unfinished(temporary) as stream:
+                    yield stream
                     stream.flush()
                     if durable:
                         os.fsync(stream.fileno())
-            with storage_errors("write", target):
                 (os.replace if replace else os.link)(temporary, target)
                 if durable:
                     sync_directory(target.parent)
         finally:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):  # what can't be removed is told apart by its name, and goes with the run
+                temporary.unlink(missing_ok=True)
+
+    def _sync_way_to(self, directory: Path) -> None:
+        """Make the names of a directory and of those above it up to the root durable, once.
+
+        Another process may have made them a moment ago, and may not have come so far.
+        """
+        way = takewhile(lambda above: above != self.root, (directory, *directory.parents))
+        for path in set(way) - self._named:
+            sync_directory(path.parent)
+            self._named.add(path)
 
     def read(self, name: str, start: int = 0, length: int | None = None) -> bytes:
         """The bytes of an object, or `length` of them from `start`."""
@@ -126,20 +175,35 @@ class LocalStore:
             stream.seek(start)
             data = stream.read() if length is None else stream.read(length)
         if length is not None and len(data) != length:
-            raise StorageError(
-                f"{self.path(name)} ends at byte {start + len(data):,}, before {start + length:,}."
-            )
+            raise short_read(self.path(name), start, length, len(data))
         return data
 
     def list(self, prefix: str = "") -> list[str]:
         """Names below a directory, sorted; none if it isn't there."""
         top = self.path(prefix)
         found = []
-        for directory, _, names in os.walk(top):
-            found += [str((Path(directory) / name).relative_to(self.root)) for name in names]
+        with storage_errors("list", top):
+            for directory, _, names in os.walk(top, onerror=_unless_gone):
+                objects = (name for name in names if not layout.is_unfinished(name))
+                found += [str((Path(directory) / name).relative_to(self.root)) for name in objects]
         return sorted(found)
 
     def delete(self, name: str) -> None:
-        """Remove an object if it is there."""
+        """Remove an object if it is there. A power failure may bring it back."""
         with storage_errors("delete", self.path(name)), suppress(FileNotFoundError):
             self.path(name).unlink()
+
+
+@contextmanager
+def _unfinished(path: Path) -> Iterator[io.BufferedWriter]:
+    """A new file. What is still in the buffer at the end belongs to a write that failed: it is dropped."""
+    stream = open(path, "xb")  # noqa: SIM115 - closing it would write the buffer, and fail once more
+    try:
+        yield stream
+    finally:
+        stream.raw.close()
+
+
+def _unless_gone(error: OSError) -> None:
+    if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        raise error

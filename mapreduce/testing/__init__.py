@@ -3,9 +3,16 @@
 from mapreduce.testing import run_sequential
 
 assert run_sequential(job).records == [("/", 2), ("/about", 1)]
+
+`check_cuts` runs a function over many cuts of its input. `faults` lets the storage of the runs in a block
+fail by rule, and `FaultyStore` one store; `mapreduce.store.faulty` says how a rule reads:
+
+    with faults("op=new_file path=part- who=worker do=enospc"):
+        run(job, overwrite=True)
 """
 
+from mapreduce.store.faulty import FaultyStore, faults
 from mapreduce.testing.cuts import CutsMatter, check_cuts
 from mapreduce.testing.reference import SequentialResult, run_sequential
 
-__all__ = ["CutsMatter", "SequentialResult", "check_cuts", "run_sequential"]
+__all__ = ["CutsMatter", "FaultyStore", "SequentialResult", "check_cuts", "faults", "run_sequential"]
