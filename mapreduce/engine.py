@@ -198,9 +198,10 @@ def _telling_what_is_kept(place: Place, options: Options) -> Iterator[None]:
         yield
     except BaseException as error:
         if has_work(place):
-            where = place.root if place.kept else place.output
-            how = f"`mapreduce resume {where}`, or the same run again" if options.invocation else "the same run again"
-            error.add_note(f"What was done is kept. Go on with {how}; resume=False (--new) starts afresh.")
+            where = os.path.relpath(place.root if place.kept else place.output)
+            by_command = f"Go on with `mapreduce resume {where}`, or the same command; --new starts afresh."
+            by_call = "Run the same job again to go on; resume=False starts afresh."
+            error.add_note(f"What was done is kept. {by_command if options.invocation else by_call}")
         raise
 
 
