@@ -32,7 +32,8 @@ from mapreduce.origins import has_name, is_installed, is_known, lazily_imported
 
 _DEEPEST = 10_000
 """Objects that take themselves apart into others, one below the other: some never end."""
-_NOT_STATE = frozenset({"__doc__"})
+_NOT_STATE = frozenset({"__doc__", "__module__", "__annotations__", "__annotate__", "__type_params__"})
+"""What `functools.update_wrapper` copies from a function to any object."""
 _NOT_CONTENT = frozenset(
     {
         "__dict__",
@@ -298,7 +299,6 @@ _SHAPES: dict[type, Callable[[Any], _Shape]] = {
     ModuleType: _module,
     CellType: _cell,
     MappingProxyType: _mapping,
-    property: _property,
     staticmethod: _method,
     classmethod: _method,
 }

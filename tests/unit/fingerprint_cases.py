@@ -101,6 +101,21 @@ SAME = [
         "def f(n):\n    return n and f(n - 1)\n",
         "# moved\ndef f(n):\n    return n and f(n - 1)\n",
     ),
+    Case(
+        "a future that changes no function",
+        "def f(x):\n    return x\n",
+        "from __future__ import annotations\ndef f(x):\n    return x\n",
+    ),
+    Case(
+        "annotations of a cached function",
+        "from functools import cache\n@cache\ndef f(x):\n    return x\n",
+        "from functools import cache\n@cache\ndef f(x: int) -> int:\n    return x\n",
+    ),
+    Case(
+        "a set that has no canonical bytes",
+        "S = {(name, len) for name in 'abcdefgh'}\nf = lambda: S\n",
+        "S = {(name, len) for name in 'hgfedcba'}\nf = lambda: S\n",
+    ),
     Case("mutual recursion", ODD_EVEN, ODD_EVEN.replace("f = even", "\n\n    f = even")),
     Case("a class", CLASS, CLASS.replace("A cart.", "Some cart.").replace("costs", "is to pay")),
     Case(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +18,7 @@ import pytest
 
 from mapreduce import Csv, Files, Input, Job, Parquet, Records, Sum, Text, TotalOrder
 from mapreduce.changes import differences, only_reduce_changed
+from mapreduce.cli.jobfile import load_job
 from mapreduce.codec import canonical_json, from_plain, pack, unpack
 from mapreduce.model import Cut, InputFile, Plan, Split
 from mapreduce.plan import make_plan
@@ -270,6 +273,45 @@ job = Job("j", Csv("in.csv", header=True), f, {"n": Sum(), "m": Sum(of=f)}, "out
 plan = make_plan(job, "run")
 print(plan.code, plan.options)
 """
+
+
+STARTED = """
+import enum, logging
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Generic, NamedTuple, TypeVar
+from mapreduce import Job, Records, Sum
+T = TypeVar("T")
+class Colour(enum.IntEnum):
+    RED = 1
+@dataclass
+class Row(Generic[T]):
+    x: T
+    y: "int | None" = None
+class Pair(NamedTuple):
+    a: int
+    b: str = "q"
+@lru_cache(maxsize=3)
+def parsed(x):
+    return Row(Pair(x)), Colour.RED
+def f(x):
+    return [(parsed(x), 1)]
+job = Job("j", Records([1]), f, Sum(of=lambda value: value))
+"""
+
+
+def test_it_does_not_matter_how_a_job_file_is_started(
+    own_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a script it is `__main__`, imported it has its own name, and from the command line another one."""
+    Path("begun.py").write_text(STARTED)
+    monkeypatch.syspath_prepend(own_folder)
+    monkeypatch.delitem(sys.modules, "begun", raising=False)
+    script = runpy.run_path("begun.py", run_name="__main__")
+    imported = importlib.import_module("begun")
+    monkeypatch.delitem(sys.modules, "begun")
+    jobs = [script["job"], imported.job, load_job("begun.py")]
+    assert len({plan(job).code for job in jobs}) == 1
 
 
 def test_a_plan_s_hashes_are_the_same_in_every_process(own_folder: Path) -> None:
