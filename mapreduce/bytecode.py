@@ -20,7 +20,7 @@ _GLOBAL = {
     for name, shift in (("LOAD_GLOBAL", 1), ("LOAD_NAME", 0), ("LOAD_FROM_DICT_OR_GLOBALS", 0))
     if name in opmap
 }
-_IMPORT = opmap["IMPORT_NAME"]
+_IMPORT, _IMPORT_FROM = opmap["IMPORT_NAME"], opmap["IMPORT_FROM"]
 _FLAGS = (
     inspect.CO_VARARGS
     | inspect.CO_VARKEYWORDS
@@ -40,7 +40,8 @@ class Reading(NamedTuple):
     globals: frozenset[str]
     """Names looked up in the module, or in a class body."""
     imports: frozenset[str]
-    """Modules that are imported when it runs."""
+    """Modules that are imported when it runs, and names in them, which may be modules too. One that is
+    relative to a package is without its leading dots."""
 
 
 @lru_cache(maxsize=1024)
@@ -51,6 +52,7 @@ def reading(code: CodeType) -> Reading:
     names: set[str] = set()
     imports: set[str] = set()
     extended = 0
+    module = ""
     for at in range(0, len(instructions), 2):
         kind, number = instructions[at], instructions[at + 1] | extended
         extended = number << 8 if kind == EXTENDED_ARG else 0
@@ -60,7 +62,10 @@ def reading(code: CodeType) -> Reading:
         elif kind in _GLOBAL:
             names.add(code.co_names[number >> _GLOBAL[kind]])
         elif kind == _IMPORT:
-            imports.add(code.co_names[number])
+            module = code.co_names[number]
+            imports.add(module)
+        elif kind == _IMPORT_FROM:
+            imports.add(f"{module}.{code.co_names[number]}".lstrip("."))
     return Reading(bytes(instructions), tuple(constants), frozenset(names), frozenset(imports))
 
 

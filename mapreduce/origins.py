@@ -78,7 +78,8 @@ def lazily_imported(codes: Iterable[CodeType], package: str) -> dict[str, CodeTy
     left = list(codes)
     seen: set[str] = set()
     while left:
-        names = bytecode.reading(left.pop()).imports - seen
+        asked = bytecode.reading(left.pop()).imports
+        names = {parent for name in asked for parent in _with_parents(name)} - seen
         seen |= names
         for name in sorted(names):
             code = _module_code(name, package)
@@ -88,11 +89,16 @@ def lazily_imported(codes: Iterable[CodeType], package: str) -> dict[str, CodeTy
     return found
 
 
+def _with_parents(name: str) -> list[str]:
+    parts = name.split(".")
+    return [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
+
+
 def _module_code(name: str, package: str) -> CodeType | None:
     if not name or name.partition(".")[0] in (_PACKAGE, *sys.builtin_module_names):
         return None
     files = [_source_file(name), _source_file(f"{package}.{name}") if package else None]
-    file = next((file for file in files if file and not _is_installed_file(file)), None)
+    file = next(filter(None, files), None)
     if file is None:
         return None
     loader = SourceFileLoader(name, file)
@@ -104,16 +110,16 @@ def _module_code(name: str, package: str) -> CodeType | None:
 
 
 def _source_file(name: str) -> str | None:
-    """A module's file, found without importing anything."""
-    path: Iterable[str] | None = None
-    spec, parts = None, name.split(".")
-    for end in range(1, len(parts) + 1):
+    """The file of a module of the user's, found without importing anything."""
+    path: list[str] | None = None
+    file = None
+    for part in _with_parents(name):
         try:
-            spec = PathFinder.find_spec(".".join(parts[:end]), list(path) if path is not None else None)
+            spec = PathFinder.find_spec(part, path)
         except (ImportError, ValueError, OSError):
             return None
-        if spec is None:
+        file = spec.origin if spec else None
+        if spec is None or (file and _is_installed_file(file)):
             return None
-        path = spec.submodule_search_locations or ()
-    file = spec.origin if spec else None
+        path = list(spec.submodule_search_locations or ())
     return file if file and file.endswith(".py") else None

@@ -346,6 +346,10 @@ CHANGED = [
             "imported": "import shop.tax\ndef f(x):\n    return shop.tax.due(x)\n",
             "imported by name": "import shop.tax as t\ndef f(x):\n    return t.due(x)\n",
             "imported when it runs": "def f(x):\n    import shop.tax as t\n    return t.due(x)\n",
+            "taken from it when it runs": "def f(x):\n    from shop import tax\n    return tax.due(x)\n",
+            "imported two down": "def g(x):\n    from shop import tax\n    return tax.due(x)\nf = [g]\n",
+            "relative": "__package__ = 'shop'\ndef f(x):\n    from . import tax\n    return tax.due(x)\n",
+            "relative name": "__package__ = 'shop'\ndef f(x):\n    from .tax import due\n    return due(x)\n",
         }.items()
     ),
 ]
