@@ -6,7 +6,7 @@ through a pipe by `codec.to_plain`. Sizes and offsets are bytes, times seconds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 FORMAT_VERSION = 1
@@ -116,11 +116,20 @@ class Plan:
     shards: int
     """Number of reducers; 0 where the job has no reduce."""
     code: str
-    """Hash of the job's functions."""
+    """Hash of `functions`."""
     options: str
-    """Hash of everything else that was asked for."""
+    """Hash of `settings`."""
     by_key: bool = False
     """Parts follow one another in key order."""
+    combines: bool = False
+    """The map side makes states of aggregates, so that map results depend on the reduce."""
+    functions: dict[str, str] = field(default_factory=dict)
+    """Fingerprints by role: "map" (of several inputs "map 0", "map 1", …), "reduce", "combine",
+    "partition", "order_values"; those that the job has."""
+    settings: dict[str, str] = field(default_factory=dict)
+    """Everything else that was asked for, as text by name."""
+    versions: dict[str, str] = field(default_factory=dict)
+    """What the result's bytes may depend on besides."""
 
     @property
     def parts(self) -> int:

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from mapreduce.codec import canonical_json, dump_code, sha256
+from mapreduce.codec import canonical_json, dump_value, sha256
 from mapreduce.datasets import FileDataset, Parquet, as_output, as_source
-from mapreduce.errors import InputMissing, JobError
+from mapreduce.errors import InputMissing, JobError, ValueTypeError
+from mapreduce.fingerprint import fingerprint
 from mapreduce.job import Job
+from mapreduce.manifest import versions
 from mapreduce.model import InputFile, Plan, Split
 from mapreduce.ordering import TotalOrder
 from mapreduce.protocols import Source
@@ -30,6 +32,8 @@ def make_plan(job: Job, run_id: str, limit: int | None = None) -> Plan:
     """
     if limit is not None and (type(limit) is not int or limit < 1):
         raise JobError(f"limit={limit!r}.", hint="Give a number of records, from 1.")
+    functions = {role: fingerprint(function) for role, function in _functions(job).items()}
+    settings = _settings(job, limit)  # before reading: a source may remember what it did
     files: list[InputFile] = []
     splits: list[Split] = []
     for number, given in enumerate(job.inputs):
@@ -51,9 +55,13 @@ def make_plan(job: Job, run_id: str, limit: int | None = None) -> Plan:
         splits=tuple(replace(split, index=index) for index, split in enumerate(splits)),
         inputs=tuple(files),
         shards=shards,
-        code=sha256(dump_code(_code(job))),
-        options=sha256(canonical_json(_options(job, limit))),
+        code=sha256(canonical_json(functions)),
+        options=sha256(canonical_json(settings)),
         by_key=isinstance(job.partition, TotalOrder),
+        combines=job.combines,
+        functions=functions,
+        settings=settings,
+        versions=versions(),
     )
 
 
@@ -74,16 +82,17 @@ def _demand_schema(job: Job, parts: int) -> None:
         )
 
 
-def _code(job: Job) -> dict[str, object]:
+def _functions(job: Job) -> dict[str, object]:
+    """By role, what the job has."""
     several = len(job.inputs) > 1
     maps = {f"map {number}" if several else "map": given.map for number, given in enumerate(job.inputs)}
-    return {
-        **maps,
+    others = {
         "reduce": job.reduce,
         "combine": job.combine,
         "partition": job.partition,
         "order_values": job.order_values,
     }
+    return {**maps, **{role: function for role, function in others.items() if function is not None}}
 
 
 def _shards(job: Job, files: Sequence[InputFile]) -> int:
@@ -95,26 +104,47 @@ def _shards(job: Job, files: Sequence[InputFile]) -> int:
     return max(1, -(-stored // SHARD_BYTES))
 
 
-def _options(job: Job, limit: int | None) -> dict[str, object]:
-    return {
+def _settings(job: Job, limit: int | None) -> dict[str, str]:
+    """All that was asked for besides functions, as text that is the same in every process."""
+    several = len(job.inputs) > 1
+    settings = {
         "name": job.name,
-        "source": [_described(as_source(given.source)) for given in job.inputs],
-        "output": _described(as_output(job.output)),
-        "shards": job.shards,
-        "limit": limit,
-        "by_key": isinstance(job.partition, TotalOrder),
-        "key_names": list(job.key_names or ()),
-        "side": sha256(dump_code({"side": dict(job.side)})),
+        "shards": _text(job.shards),
+        "limit": _text(limit),
+        "by_key": _text(isinstance(job.partition, TotalOrder)),
+        "key_names": _text(job.key_names),
+        "side": fingerprint(job.side),
+        **_described("output", as_output(job.output)),
     }
+    for number, given in enumerate(job.inputs):
+        settings |= _described(f"source {number}" if several else "source", as_source(given.source))
+    return settings
 
 
-def _described(dataset: object) -> dict[str, str]:
-    """A dataset with all its options, if it is one of ours: another's may have other texts elsewhere."""
-    described = {"": repr(dataset)}
-    if isinstance(dataset, FileDataset):
-        described |= {name: repr(value) for name, value in vars(dataset).items() if not name.startswith("_")}
-        described |= {"reading": repr(dataset.reading)}
+def _described(role: str, dataset: object) -> dict[str, str]:
+    """A dataset of files with all its options; of others, which may hold anything, the fingerprint."""
+    kind = type(dataset)
+    if not isinstance(dataset, FileDataset):
+        return {role: f"{kind.__name__} {fingerprint(dataset)}"}
+    options = {name: value for name, value in vars(dataset).items() if not name.startswith("_")}
+    described = {f"{role} {name}": _text(value) for name, value in {**options, **dataset.reading}.items()}
+    described[role] = kind.__name__
+    if kind.__module__.partition(".")[0] != __name__.partition(".")[0]:
+        described[f"{role} class"] = fingerprint(kind)
     return described
+
+
+def _text(value: object) -> str:
+    """A value as people write it, if its text is the same everywhere; else its fingerprint."""
+    if isinstance(value, dict):  # a schema: names and types
+        return "{" + ", ".join(f"{_text(name)}: {_text(item)}" for name, item in value.items()) + "}"
+    if isinstance(value, type):
+        return value.__qualname__
+    try:
+        dump_value(value)
+    except ValueTypeError:
+        return fingerprint(value)
+    return fingerprint(value) if isinstance(value, (set, frozenset)) else repr(value)
 
 
 def _first_records(source: Source, splits: Sequence[Split], limit: int) -> list[Split]:
