@@ -213,6 +213,12 @@ def new_file(store: LocalStore, name: str) -> None:
         stream.write(NEW)
 
 
+def create_below_a_folder_of_another(store: LocalStore, name: str) -> None:
+    """Another process has made the folder a moment ago, and has not synced its name."""
+    os.mkdir((store.root / name).parent)
+    store.create(name, NEW)
+
+
 @dataclass(frozen=True)
 class Case:
     write: Callable[[LocalStore, str], Any]
@@ -231,6 +237,7 @@ CASES = {
     "create in a new store": Case(
         lambda store, name: store.create(name, NEW), "x/a", root="new/store", root_exists=False
     ),
+    "create in a folder that another process makes": Case(create_below_a_folder_of_another, "x/a"),
     "new_file": Case(new_file, "a"),
     "new_file in a new folder": Case(new_file, "x/a"),
 }

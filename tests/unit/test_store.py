@@ -192,19 +192,37 @@ def test_a_full_disk_says_so_and_leaves_nothing(folder: LocalStore, operation: s
     assert files_below(folder.root) == []
 
 
-@pytest.mark.parametrize("write", WRITES)
-def test_a_file_system_that_takes_no_byte_is_a_typed_error(folder: LocalStore, write: str) -> None:
-    """The buffer that could not be written is not written once more when the file is closed."""
+def open_any(path: Path, mode: str) -> Any:
+    """`open`, also where a device lies: an exclusive one does not follow links."""
+    return open(path, mode.replace("x", "w"))
+
+
+@pytest.fixture
+def full(folder: LocalStore, monkeypatch: pytest.MonkeyPatch) -> LocalStore:
+    """A store that can make files, and write no byte to them."""
     folder.root.mkdir()
     (folder.root / "full").symlink_to("/dev/full")
-    with (
-        mock.patch.object(layout, "unfinished_name", return_value="full"),
-        mock.patch("mapreduce.store.local.open", lambda path, mode: open(path, "wb"), create=True),
-        pytest.raises(StorageError, match="Free some space") as caught,
-    ):
-        WRITES[write](folder)
+    monkeypatch.setattr(layout, "unfinished_name", lambda *of: "full")
+    monkeypatch.setattr("mapreduce.store.local.open", open_any, raising=False)
+    return folder
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_a_file_system_that_takes_no_byte_is_a_typed_error(full: LocalStore, write: str) -> None:
+    with pytest.raises(StorageError, match="Free some space") as caught:
+        WRITES[write](full)
     assert isinstance(caught.value.__cause__, OSError)
-    assert files_below(folder.root) == []
+    assert files_below(full.root) == []
+
+
+def test_what_ended_a_block_is_not_hidden_by_bytes_that_could_not_be_written(full: LocalStore) -> None:
+    def half() -> None:
+        with full.new_file("a") as stream:
+            stream.write(b"still in the buffer")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        half()
 
 
 def test_a_folder_that_vanishes_under_a_writer_is_a_typed_error(folder: LocalStore) -> None:
