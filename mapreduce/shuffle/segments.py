@@ -20,7 +20,7 @@ from mapreduce.ordering import Sketch, TotalOrder
 from mapreduce.protocols import Store
 from mapreduce.shuffle.columns import Pairs
 from mapreduce.shuffle.placing import Partition, first_key, make_run, sketch_of
-from mapreduce.store.local import is_short
+from mapreduce.store.retrying import may_pass
 
 CHUNK_BYTES = 2**20
 READ_BYTES = 8 * CHUNK_BYTES
@@ -65,7 +65,7 @@ def encode(frame: pl.DataFrame) -> bytes:
 def read_segments(store: Store, segments: Segments) -> Iterator[Pairs]:
     """The pairs of one map for one shard, a chunk at a time, in the order they were written.
 
-    A chunk that came short or wrong is read again. Raises SegmentError, which names the map, if the
+    A chunk that came wrong is read again. Raises SegmentError, which names the map, if the
     object is missing or differs from its index.
     """
     keys, values = segments.layout.split("|")
@@ -107,15 +107,15 @@ def _intact(piece: bytes, chunk: Chunk) -> bool:
 
 
 def _read(store: Store, segments: Segments, offset: int, length: int) -> bytes:
-    """The bytes as they came; none if they came short."""
+    """The bytes as they came. What the store could not read, though it tried again, is lost."""
     try:
         return store.read(segments.name, offset, length)
     except FileNotFoundError:
         raise _damaged(segments, "is missing") from None
     except StorageError as error:
-        if not is_short(error):
-            raise
-        return b""
+        if may_pass(error):
+            raise _damaged(segments, "can't be read") from error
+        raise
 
 
 def _damaged(segments: Segments, what: str) -> SegmentError:

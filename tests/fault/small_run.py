@@ -53,14 +53,13 @@ class Told:
         os.close(descriptor)
 
 
-def small_job(*, with_reduce: bool = True) -> Any:
+def small_job(*, with_reduce: bool = True, split: int = SPLIT) -> Any:
     from mapreduce import Job, Text
 
     reduce = total if with_reduce else None
     shards = {"shards": SHARDS} if with_reduce else {}
-    return Job(
-        "small", Text("in.log", split_size=SPLIT), words, reduce, "out", sinks=[Told()], timeout=60, **shards
-    )
+    source = Text("in.log", split_size=split)
+    return Job("small", source, words, reduce, "out", sinks=[Told()], timeout=60, **shards)
 
 
 # ---------------------------------------------------------------- the server that forks
@@ -91,7 +90,8 @@ def _child(request: dict[str, Any]) -> int:
     os.setpgid(0, 0)
     answer: dict[str, str] = {}
     try:
-        mapreduce.run(small_job(with_reduce=request["with_reduce"]), on=request["on"], workers=2, **request["options"])
+        job = small_job(with_reduce=request["with_reduce"], split=request["split"])
+        mapreduce.run(job, on=request["on"], workers=2, **request["options"])
         code = 0
     except MapReduceError as error:
         answer = {**error.to_plain(), "notes": "\n".join(getattr(error, "__notes__", ()))}
@@ -142,6 +142,7 @@ class Runs:
         *,
         on: str = "serial",
         with_reduce: bool = True,
+        split: int = SPLIT,
         **options: Any,
     ) -> Ended:
         """Run the job in a folder, with the faults that rules say, to its end or its death."""
@@ -153,6 +154,7 @@ class Runs:
             "faults": faults,
             "on": on,
             "with_reduce": with_reduce,
+            "split": split,
             "options": options,
             "answer": str(answer),
         }

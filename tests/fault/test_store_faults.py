@@ -15,6 +15,8 @@ from mapreduce.testing import run_sequential
 
 WAYS = ("eio", "enospc", "timeout", "lost_reply", "short")
 TIMES = ("once", "always")
+TWO_MAPS = 150
+"""A split size: few operations, each kind of which is there."""
 LONGEST = 30.0
 """Seconds that no run may take, however storage fails."""
 TYPED = {"StorageError", "SegmentError", "WorkDamaged", "ManifestError", "SinkError", "OutputExists"}
@@ -35,7 +37,7 @@ def expected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 
 def operations(runs: Runs, folder: Path) -> list[str]:
     log = folder / "operations"
-    assert runs.run(folder, f"op=* times=always do=note:{log}").code == 0
+    assert runs.run(folder, f"op=* times=always do=note:{log}", split=TWO_MAPS).code == 0
     return log.read_text().splitlines()
 
 
@@ -48,13 +50,13 @@ def check_visible(folder: Path, expected: list[bytes]) -> None:
 def hold(runs: Runs, folder: Path, rule: str, expected: list[bytes]) -> Ended:
     """Run with a fault, then without: what is visible is whole at any time, and right in the end."""
     begin = time.monotonic()
-    ended = runs.run(folder, rule)
+    ended = runs.run(folder, rule, split=TWO_MAPS)
     assert time.monotonic() - begin < LONGEST, f"{rule}: {ended}"
     assert ended.code in (0, 1), f"{rule}: {ended}"
     check_visible(folder, expected)
     if ended.code == 1:
         assert ended.kind in TYPED, f"{rule}: {ended}"
-        again = runs.run(folder)
+        again = runs.run(folder, split=TWO_MAPS)
         assert again.code == 0 or again.kind == "OutputExists", f"{rule}: {again}"
     assert parts(folder) == expected, rule
     assert len(set(told(folder))) == 1, rule
