@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any, Literal, NoReturn
 
 from mapreduce import manifest as manifests
-from mapreduce.codec import canonical_json, dump_code
+from mapreduce.codec import canonical_json, dump_job
 from mapreduce.coordinator.loop import Coordinator, Outcome
 from mapreduce.datasets import FileDataset, as_output
 from mapreduce.errors import JobError, StorageError
@@ -110,7 +110,7 @@ def _executor(job: Job, plan: Plan, place: Place, on: str | None, workers: int |
     from mapreduce.executors.processes import ProcessExecutor
 
     useful = max(1, len(plan.splits), plan.shards)
-    return ProcessExecutor(dump_code(job), setup, min(workers or default_workers(), useful))
+    return ProcessExecutor(dump_job(job), setup, min(workers or default_workers(), useful))
 
 
 # ---------------------------------------------------------------- commit

@@ -13,7 +13,7 @@ from typing import Any
 from mapreduce.codec import to_plain
 from mapreduce.coordinator.state import Accept, Brain, Command, Discard, Finish, GiveUp, Start
 from mapreduce.errors import InternalError
-from mapreduce.events import Failed, Reported, Succeeded, WorkerGone
+from mapreduce.events import Failed, Printed, Reported, Succeeded, WorkerGone
 from mapreduce.model import Attempt, AttemptRecord, Chunk, Kind, Plan, Progress, Result, Segments
 from mapreduce.ordering import Range, chunks_within, merged, ranges
 from mapreduce.protocols import Executor, Observer
@@ -76,6 +76,8 @@ class Coordinator:
     def _hear(self, event: Any) -> None:
         if isinstance(event, Reported):
             self._reports[event.attempt] = event
+            return
+        if isinstance(event, Printed):
             return
         if isinstance(event, (Succeeded, Failed)):
             error = event.error.message if isinstance(event, Failed) else ""

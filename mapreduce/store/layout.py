@@ -7,7 +7,9 @@
 <beside the output>/.<output>.mapreduce/<run>/
   lock                             held while the run's coordinator lives
   data/map-00000-<nonce>           one map attempt's segments
+  data/scratch-<nonce>/            what one attempt's functions asked for as `ctx.scratch`
   crashes/<worker>                 the stack of a worker that crashed
+  crashes/<worker>.record          the record that a careful attempt gave to its function last
   result/_COMMIT                   the manifest that won
   output/                          the result of a job without output
 """
@@ -49,6 +51,11 @@ def writer_of(name: str) -> str | None:
 def map_name(index: int, nonce: str) -> str:
     """A map attempt's data object, relative to the run's directory."""
     return f"{DATA}/map-{index:05d}-{nonce}"
+
+
+def scratch_name(nonce: str) -> str:
+    """One attempt's scratch directory, relative to the run's directory."""
+    return f"{DATA}/scratch-{nonce}"
 
 
 def sink_mark(run_id: str, sink: str) -> str:

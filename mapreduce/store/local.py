@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mapreduce.errors import StorageError
+from mapreduce.forks import end_in_child
 from mapreduce.store import layout
 
 _HINTS = {
@@ -70,6 +71,7 @@ class LocalStore:
     def __init__(self, root: Path, writer: str = "somebody-00000000") -> None:
         self.root = root
         self._writer = writer
+        self._process = os.getpid()
 
     def path(self, name: str) -> Path:
         """The file of a name. Raises StorageError for a name that leaves the root."""
@@ -101,6 +103,7 @@ class LocalStore:
         An existing name raises StorageError with FileExistsError as its cause, unless `replace`.
         Without `durable` a power failure may lose it; a crash of the process never does.
         """
+        end_in_child(self._process)
         target = self.path(name)
         temporary = target.with_name(layout.unfinished_name(target.name, self._writer, secrets.token_hex(4)))
         try:
@@ -108,7 +111,10 @@ class LocalStore:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 stream = open(temporary, "xb")  # noqa: SIM115 - closed below, before the link
             with stream:
-                yield stream
+                try:
+                    yield stream
+                finally:
+                    end_in_child(self._process)
                 with storage_errors("write", target):
                     stream.flush()
                     if durable:

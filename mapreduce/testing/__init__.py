@@ -6,6 +6,14 @@ assert run_sequential(job).records == [("/", 2), ("/about", 1)]
 """
 
 from mapreduce.testing.cuts import CutsMatter, check_cuts
+from mapreduce.testing.determinism import NonDeterminism, check_determinism
 from mapreduce.testing.reference import SequentialResult, run_sequential
 
-__all__ = ["CutsMatter", "SequentialResult", "check_cuts", "run_sequential"]
+__all__ = [
+    "CutsMatter",
+    "NonDeterminism",
+    "SequentialResult",
+    "check_cuts",
+    "check_determinism",
+    "run_sequential",
+]
