@@ -11,6 +11,8 @@ import os
 os.environ["POLARS_MAX_THREADS"] = "1"
 gc.disable()  # imports make hundreds of thousands of objects, and no garbage
 
+import mapreduce.executors.child  # noqa: E402
+import mapreduce.worker  # noqa: E402, F401 - imported for the processes that are forked
 from mapreduce.executors.descendants import end_groups_of_children  # noqa: E402
 
 # The forkserver ends after the coordinator, however that ended. The kernel ends its workers then, but

@@ -61,8 +61,12 @@ def _content(bench: Workbench, split: Split) -> tuple[Any, ...]:
         "nonce": secrets.token_hex(4),
         "split": to_plain(split),
     }
-    result = bench.run(request, lambda size, records, pairs: None)
+    result = bench.run(request, _silent)
     return result.digest, result.work.records, result.work.pairs, result.counters
+
+
+def _silent(_size: int, _records: int, _pairs: int) -> None:
+    """Nobody watches."""
 
 
 def _message(job: Job, split: Split) -> str:
