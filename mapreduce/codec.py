@@ -14,7 +14,9 @@ import dataclasses
 import enum
 import functools
 import hashlib
+import io
 import json
+import logging
 import marshal
 import types
 import typing
@@ -36,12 +38,27 @@ T = TypeVar("T")
 # ---------------------------------------------------------------- code
 
 
-def dump_code(job: object) -> bytes:
-    """Pickle a job, or a dict of functions, by value. Raises SerializationError naming the variable."""
+MUCH_CODE = 2**20
+MOST_CODE = 256 * 2**20
+"""Bytes of a pickled job that are refused. It is sent to every worker, and lies in its memory."""
+
+
+def dump_code(job: object, most: int = MOST_CODE) -> bytes:
+    """Pickle a job, or a dict of functions, by value: at most so many bytes.
+
+    Raises SerializationError, naming the variable that can't be pickled, or the largest one.
+    """
     import cloudpickle
 
+    pickled = _Limited(most)
     try:
-        return typing.cast(bytes, cloudpickle.dumps(job))
+        cloudpickle.dump(job, pickled)
+    except _TooLarge:
+        raise SerializationError(
+            f"The job is over {most:,} bytes when it is pickled, most of them {largest_part(job)}.",
+            hint="Functions take along what they name. Put large data into a file, and read it in the "
+            "function's `setup`.",
+        ) from None
     except Exception as error:
         name = _culprit(job)
         raise SerializationError(
@@ -49,6 +66,78 @@ def dump_code(job: object) -> bytes:
             f"that can't be pickled ({type(error).__name__}: {error}).",
             hint="Make it inside the function instead, or pass plain data with side={…}.",
         ) from error
+    return pickled.getvalue()
+
+
+def dump_job(job: object) -> bytes:
+    """What `dump_code` gives of a job. A large one is warned of: every worker gets all of it."""
+    payload = dump_code(job)
+    if len(payload) > MUCH_CODE:
+        logging.getLogger("mapreduce").warning(
+            "The job is %s bytes when it is pickled, most of them %s. Every worker gets all of it.",
+            f"{len(payload):,}",
+            largest_part(job),
+        )
+    return payload
+
+
+class _TooLarge(Exception):
+    """More was pickled than may be."""
+
+
+class _Limited(io.BytesIO):
+    """Takes so many bytes, and no more."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most = most
+
+    def write(self, data: Any) -> int:
+        if self.tell() + memoryview(data).nbytes > self._most:
+            raise _TooLarge
+        return super().write(data)
+
+
+class _Counted(io.RawIOBase):
+    """Counts bytes and keeps none."""
+
+    def __init__(self) -> None:
+        self.size = 0
+
+    def write(self, data: Any) -> int:
+        size = memoryview(data).nbytes
+        self.size += size
+        return size
+
+
+def largest_part(job: object) -> str:
+    """What takes the most bytes of a job, in words: a function's variable, a dict's entry, or a field."""
+    sizes = {name: _pickled_size(value) for name, value in _parts(job)}
+    return max(sizes, key=lambda name: sizes[name], default="it")
+
+
+def _parts(job: Any) -> Iterable[tuple[str, object]]:
+    named = job if isinstance(job, dict) else {f.name: getattr(job, f.name) for f in dataclasses.fields(job)}
+    for role, value in named.items():
+        yield f"`{role}`", None if isinstance(value, dict) or callable(value) else value
+        if isinstance(value, dict):
+            yield from ((f"{role}[{key!r}]", item) for key, item in value.items())
+        elif callable(value):
+            function = getattr(value, "__name__", type(value).__name__)
+            for name, captured in _captured(value):
+                kind = type(captured).__name__
+                yield f"the variable `{name}` ({kind}) of {role} function `{function}`", captured
+
+
+def _pickled_size(value: object) -> int:
+    import cloudpickle
+
+    counted = _Counted()
+    try:
+        cloudpickle.dump(value, counted)
+    except Exception:  # noqa: BLE001 - what can't be pickled by itself is not what is too large
+        return 0
+    return counted.size
 
 
 def ship_by_value(module: types.ModuleType) -> None:

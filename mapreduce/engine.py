@@ -18,7 +18,7 @@ from typing import Any, Literal, NoReturn
 
 from mapreduce import host
 from mapreduce import manifest as manifests
-from mapreduce.codec import canonical_json, dump_code
+from mapreduce.codec import canonical_json, dump_job
 from mapreduce.coordinator.log import Acceptance, AcceptanceLog
 from mapreduce.coordinator.loop import Coordinator, Outcome
 from mapreduce.coordinator.state import Limits
@@ -155,7 +155,7 @@ def _check_options(options: Options) -> None:
         raise JobError(f"on={options.on!r} is not known.", hint='Give "processes" or "serial".')
 
 
-# ---------------------------------------------------------------- a run from its beginning, or from where it was
+# ---------------------------------------------------------------- from the beginning, or going on
 
 
 def _run_new(
@@ -262,7 +262,7 @@ def _executor(job: Job, plan: Plan, place: Place, options: Options) -> Executor:
     from mapreduce.executors.processes import ProcessExecutor
 
     useful = max(1, len(plan.splits), plan.shards)
-    return ProcessExecutor(dump_code(job), setup, min(options.workers or host.processors(), useful))
+    return ProcessExecutor(dump_job(job), setup, min(options.workers or host.processors(), useful))
 
 
 # ---------------------------------------------------------------- commit

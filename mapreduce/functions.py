@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from mapreduce.errors import PairError
-from mapreduce.failures import user_error
+from mapreduce.failures import interrupts, user_error
 from mapreduce.keys import as_key
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -123,7 +123,7 @@ def _call(role: str, function: Any, name: str, *given: Any) -> None:
         return
     try:
         method(*given)
-    except KeyboardInterrupt:
+    except interrupts():
         raise
     except BaseException as error:
         raise user_error(error, f"{name} of {role} {function_name(function)} failed") from error

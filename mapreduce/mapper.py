@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import inspect
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -14,7 +15,8 @@ from typing import Any
 from mapreduce.codec import MutableValues
 from mapreduce.context import Context
 from mapreduce.errors import MapReduceError, PairError, UserFunctionError
-from mapreduce.failures import located, user_error
+from mapreduce.failures import interrupts, located, user_error
+from mapreduce.forks import end_in_child
 from mapreduce.functions import (
     Identity,
     PassThrough,
@@ -51,7 +53,7 @@ def run_map(
     """Map a split; the pairs in emit order, combined where the job allows it."""
 
     def target(careful: bool) -> _PairTarget:
-        return _PairTarget(make_buffer(job, _combiner(job)), careful)
+        return _PairTarget(make_buffer(job, _combiner(job, context)), careful)
 
     function = job.inputs[split.input].map
     mapping = _Mapping(function, context, target)
@@ -78,15 +80,17 @@ def run_map_only(
         return _Mapping(function, context, lambda _: _RecordTarget(writer)).run(source, split, report)
 
 
-def _combiner(job: Job) -> Callable[[Any, list[Any]], Any] | None:
+def _combiner(job: Job, context: Context) -> Callable[[Any, list[Any]], Any] | None:
     combine = job.combine
     if combine is None:
         return None
 
     def guarded(key: Any, values: list[Any]) -> Any:
+        if context.last_record:
+            context.last_record.note("a combine", key)
         try:
             return combine(key, iter(values))
-        except KeyboardInterrupt:
+        except interrupts():
             raise
         except BaseException as error:
             where = f"combine {function_name(combine)} failed for the key {repr(key)[:200]}"
@@ -105,6 +109,8 @@ class _Mapping:
         self._make_target = make_target
         self.target = make_target(False)
         self._unsettled: list[Any] = []
+        self._process = os.getpid()
+        self._last_record = context.last_record
         self._frames = takes_frames(function)
         self._call: Callable[[Any], Any] = (
             _framer(function, context) if self._frames else _streamer(function, context)
@@ -118,6 +124,7 @@ class _Mapping:
         reported = time.perf_counter()
         for block in self._blocks(source, split):
             spent, made = self._take(block)
+            end_in_child(self._process)
             records += block.frame.height if self._frames else len(block.records)
             size += block.size
             pairs += made
@@ -127,6 +134,8 @@ class _Mapping:
                 report(size, records, pairs)
                 reported = now
         self._take(None)
+        if self._last_record:
+            self._last_record.clear()
         return Work(
             records=records,
             pairs=pairs,
@@ -159,7 +168,9 @@ class _Mapping:
             if self.target.settle(now=not block or len(self._unsettled) >= SETTLE_BLOCKS):
                 self._unsettled.clear()
             return done
-        except (MutableValues, KeyboardInterrupt):
+        except MutableValues:
+            raise
+        except interrupts():
             raise
         except BaseException as error:
             raise self._culprit(error) from error
@@ -186,7 +197,7 @@ class _Mapping:
         try:
             self._give(target, block)
             target.settle(now=True)
-        except KeyboardInterrupt:
+        except interrupts():
             raise
         except BaseException as found:  # noqa: BLE001 - it is returned
             return found
@@ -242,6 +253,8 @@ class _Rows:
 def _streamer(function: Callable[..., Any], context: Context) -> Callable[[Block], Iterator[Any]]:
     """How the function's results for a block become one iterator."""
     call = with_context(function, context)
+    if context.last_record:
+        return _careful(function, call, context)
     if takes_blocks(function):
 
         def whole(block: Block) -> Iterator[Any]:
@@ -256,12 +269,38 @@ def _streamer(function: Callable[..., Any], context: Context) -> Callable[[Block
     return lambda block: chain.from_iterable(_results(function, block.records))
 
 
+def _careful(
+    function: Callable[..., Any], call: Callable[..., Any], context: Context
+) -> Callable[[Block], Iterator[Any]]:
+    """The same for an attempt whose process may be ended by a record: it is noted before it is given.
+
+    A `@blocks` function gets one record at a time.
+    """
+    if not takes_blocks(function):
+        return lambda block: chain.from_iterable(_results(call, _noted(block, context)))
+
+    def singly(block: Block) -> Iterator[Any]:
+        for record in _noted(block, context):
+            yield from _iterator(call([record]))
+
+    return singly
+
+
+def _noted(block: Block, context: Context) -> Iterator[Any]:
+    for index, record in enumerate(_located(block, context)):
+        if context.last_record:
+            context.last_record.note(block.locate(index), record)
+        yield record
+
+
 def _framer(function: Callable[..., Any], context: Context) -> Callable[[FrameBlock], Any]:
     """How the function is called for a frame."""
     call = with_context(function, context)
 
     def framed(block: FrameBlock) -> Any:
         context.at(block)
+        if context.last_record:
+            context.last_record.note(block.location, None)
         return as_frame(call(block.frame))
 
     return framed

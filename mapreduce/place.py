@@ -58,15 +58,22 @@ def place_of(job: Job, run_id: str, work: Path | None = None) -> Place:
     """
     path = as_output(job.output).path
     if path is None:
-        root = layout.kept_root(Path.cwd(), job.name) if work is None else Path(os.path.realpath(work)) / job.name
+        root = (
+            layout.kept_root(Path.cwd(), job.name)
+            if work is None
+            else Path(os.path.realpath(work)) / job.name
+        )
         return Place(run_id, root / run_id / layout.KEPT, root, kept=True)
     if inputs.is_url(inputs.local_path(path)):
         raise JobError(
             f"output={path!r} is a URL.", hint="Write to a local directory, and copy it from there."
         )
     output = Path(os.path.realpath(inputs.local_path(path)))
-    root = layout.work_root(output, None if work is None else Path(os.path.realpath(work)))
-    return Place(run_id, output, root, kept=False)
+    return Place(run_id, output, layout.work_root(output, work and _real(work)), kept=False)
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))
 
 
 def check_output(place: Place, *, overwrite: bool) -> str:

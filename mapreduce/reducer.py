@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -11,7 +12,8 @@ from typing import Any, cast
 from mapreduce.aggregates import Aggregate, Together, as_aggregate
 from mapreduce.context import Context
 from mapreduce.errors import KeyTypeError, MapReduceError, RecordError, UserFunctionError
-from mapreduce.failures import located, safe_repr, user_error
+from mapreduce.failures import interrupts, is_raised_by_user, located, safe_repr, user_error
+from mapreduce.forks import end_in_child
 from mapreduce.functions import function_name, set_up, takes_frames
 from mapreduce.job import Job
 from mapreduce.keys import order_bytes
@@ -55,6 +57,8 @@ def run_reduce(
             work = _reduce_streamed(job, store, inputs, wanted, writer, context)
         else:
             work = _reduce_whole(job, store, inputs, wanted, writer, context, report)
+    if context.last_record:
+        context.last_record.clear()
     size = sum(chunk.length for segments in inputs for chunk in segments.chunks)
     return replace(work, records=writer.records, bytes_in=size)
 
@@ -152,11 +156,13 @@ def _write_states(aggregate: Aggregate, parts: list[Pairs], writer: RecordWriter
 def _write_groups(reduce: Reduce, name: str, batches: Iterable[list[Group]], writer: RecordWriter) -> float:
     """Seconds in the reduce function."""
     records = Timed([])
+    process = os.getpid()
     for batch in batches:
         gc.disable()
         try:
             records = Timed(reduce(batch), records.seconds)
             writer.write(records)
+            end_in_child(process)
         except RecordError as error:
             raise located(error, f"reduce {name}", None) from None
         finally:
@@ -172,12 +178,14 @@ def _write_frames(job: Job, pairs: Pairs, writer: RecordWriter, context: Context
     try:
         for frame, number in group_frames(pairs, job.key_names):
             start = time.perf_counter()
+            if context.last_record:
+                context.last_record.note("a reduce of a frame", None)
             given = as_frame(call(frame), REDUCE_HINT)
             seconds += time.perf_counter() - start
             groups += number
             if given is not None:
                 writer.write(frame_records(given))
-    except KeyboardInterrupt:
+    except interrupts():
         raise
     except BaseException as error:
         if isinstance(error, MapReduceError) and not isinstance(error, UserFunctionError):
@@ -196,7 +204,7 @@ def _sort_key(function: Callable[[Any], Any]) -> Callable[[Any], bytes]:
     def sort_key(value: Any) -> bytes:
         try:
             return order_bytes(function(value))
-        except KeyboardInterrupt:
+        except interrupts():
             raise
         except BaseException as error:
             where = f"order_values {function_name(function)} failed for the value {safe_repr(value)[:200]}"
@@ -217,11 +225,14 @@ class _Reduction:
         function: Any = job.reduce
         self._function = function
         self._call = with_context(function, context)
+        self._last_record = context.last_record
 
     def __call__(self, batch: list[Group]) -> Iterator[Any]:
         key: Any = None
         try:
             for key, values in batch:
+                if self._last_record:
+                    self._last_record.note("a reduce", key)
                 given = self._call(key, Values(values) if type(values) is list else values)
                 if type(given) in (tuple, dict, str, bytes):
                     raise TypeError(
@@ -229,9 +240,11 @@ class _Reduction:
                     )
                 if given is not None:
                     yield from given
-        except (GeneratorExit, KeyboardInterrupt):
+        except interrupts():
             raise
         except BaseException as error:
+            if isinstance(error, GeneratorExit) and not is_raised_by_user(error):
+                raise  # this generator is closed
             where = f"reduce {function_name(self._function)} failed for the key {repr(key)[:200]}"
             if isinstance(error, MapReduceError) and not isinstance(error, UserFunctionError):
                 raise located(error, where, None) from None

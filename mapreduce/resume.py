@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -191,11 +190,11 @@ def plan_to_go_on(begun: Begun, plan: Plan, *, accept_new_code: bool) -> Plan | 
     raise JobChanged(
         f"Run {begun.place.run_id} to {begun.place.output} was begun with another job "
         f"({done_of(begun)}):\n" + "\n".join(f"  {change}" for change in changes),
-        hint=_hint(begun, plan, accept_new_code),
+        hint=_hint(begun, plan),
     )
 
 
-def _hint(begun: Begun, plan: Plan, accept_new_code: bool) -> str:
+def _hint(begun: Begun, plan: Plan) -> str:
     afresh = "start afresh with --new (run(…, resume=False))"
     if begun.committed is not None or not only_reduce_changed(begun.plan, plan):
         return f"Undo the change to go on with it, or {afresh}."

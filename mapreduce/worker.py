@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import resource
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,8 +18,11 @@ from mapreduce.context import Context
 from mapreduce.datasets import Kept, as_output, as_source
 from mapreduce.datasets.compression import compressing
 from mapreduce.datasets.naming import KeyNaming
-from mapreduce.errors import MapReduceError, ValueTypeError, internal
+from mapreduce.errors import MapReduceError, MemoryExceeded, ValueTypeError, internal
+from mapreduce.failures import interrupts
+from mapreduce.forks import end_in_child
 from mapreduce.job import Job
+from mapreduce.lastrecord import LastRecord
 from mapreduce.mapper import run_map, run_map_only
 from mapreduce.model import Kind, Part, Result, Segments, Split, Work
 from mapreduce.protocols import RecordWriter, Report
@@ -31,9 +36,11 @@ class Workbench:
     """What every attempt of one run needs: the job and the places to read from and write to.
 
     `setup` is plain data: run_id, run (the run's directory), output (the result's), shards.
+    `last_record` is the file in which a request that is `careful` notes every record before it is given
+    to a function; without it none is.
     """
 
-    def __init__(self, job: Job, setup: dict[str, Any]) -> None:
+    def __init__(self, job: Job, setup: dict[str, Any], last_record: Path | None = None) -> None:
         self.job = job
         self.sources = [as_source(given.source) for given in job.inputs]
         self.output = as_output(job.output)
@@ -41,25 +48,43 @@ class Workbench:
         self.shards: int = setup["shards"]
         self.store = open_store(Path(setup["run"]), who="worker")
         self.parts = open_store(Path(setup["output"]), self.run_id, "worker")
+        self._last_record = last_record
 
     def run(self, request: dict[str, Any], report: Report) -> Result:
         """Run an attempt. Raises MapReduceError, whatever went wrong."""
         start = time.perf_counter()
-        context = Context(self.job.side)
+        last = LastRecord(self._last_record) if self._last_record and request.get("careful") else None
+        context = Context(self.job.side, lambda: self._scratch(request["nonce"]), last)
         stage = self._stage(request)
         try:
             with storage_errors("write to", self.store.root):
                 result = stage(request, context, report)
+            counters = dict(context.counters)
         except MapReduceError:
             raise
-        except KeyboardInterrupt:
+        except interrupts():
             raise
+        except MemoryError as error:
+            raise MemoryExceeded(
+                "There is not enough memory for the engine's own work.",
+                hint="Give it more memory: fewer --workers, or smaller splits.",
+                trace="".join(traceback.format_exception(error)),
+            ) from error
         except BaseException as error:
             raise internal(error) from error
-        _check_counters(context.counters)
+        finally:
+            context.close()
+            if last:
+                last.clear()
+        _check_counters(counters)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         work = replace(result.work, seconds=time.perf_counter() - start, peak_memory=peak)
-        return replace(result, work=work, counters=dict(context.counters))
+        return replace(result, work=work, counters=counters)
+
+    def _scratch(self, nonce: str) -> Path:
+        path = self.store.root / layout.scratch_name(nonce)
+        path.mkdir(mode=0o700, parents=True)
+        return path
 
     def _stage(self, request: dict[str, Any]) -> Callable[[dict[str, Any], Context, Report], Result]:
         if request["kind"] == Kind.REDUCE.value:
@@ -127,10 +152,12 @@ class DigestingStream:
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._digest = hashlib.sha256()
+        self._process = os.getpid()
         self.size = 0
 
     def write(self, data: bytes) -> int:
-        """Write all of `data`."""
+        """Write all of `data`. A forked child ends here: the file is its parent's."""
+        end_in_child(self._process)
         self._digest.update(data)
         self.size += len(data)
         return self._stream.write(data)

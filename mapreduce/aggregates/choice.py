@@ -12,7 +12,7 @@ from operator import itemgetter
 from typing import Any
 
 from mapreduce.errors import JobError, ValueTypeError
-from mapreduce.failures import safe_repr, user_error
+from mapreduce.failures import interrupts, safe_repr, user_error
 
 Choice = int | str | Callable[[Any], Any] | None
 _NONE = type(None)
@@ -75,7 +75,7 @@ def _demand(who: object, option: str, kinds: tuple[type, ...], plural: str, valu
 def _called(who: object, option: str, function: Callable[[Any], Any], values: Sequence[Any]) -> list[Any]:
     try:
         return [None if value is None else function(value) for value in values]
-    except KeyboardInterrupt:
+    except interrupts():
         raise
     except BaseException as error:
         raise user_error(error, f"{who!r} failed in its {option}") from error

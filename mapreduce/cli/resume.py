@@ -22,6 +22,7 @@ def resume(directory: str, as_json: bool) -> int:
     DIR may also be the directory given by --work. The command that began the run is done again, where
     it was done: what the run had accepted is not run again.
     """
+    from mapreduce.cli import console
     from mapreduce.errors import JobError
     from mapreduce.resume import done_of, invocation_at
 
@@ -32,7 +33,8 @@ def resume(directory: str, as_json: bool) -> int:
             hint="Give the output's directory, or the one given by --work; or run the job.",
         )
     begun, invocation = found
-    click.echo(f"Run {begun.place.run_id}, {done_of(begun)}: mapreduce run {_shown(invocation.arguments)}", sys.stderr)
+    shown = f"mapreduce run {_shown(invocation.arguments)}"
+    console.say(f"Run {begun.place.run_id}, {done_of(begun)}: {shown}", sys.stderr)
     os.chdir(invocation.directory)
     arguments = [*_lasting(invocation.arguments), *(["--json"] if as_json else [])]
     with run.make_context("mapreduce run", arguments, obj=["run"]) as context:

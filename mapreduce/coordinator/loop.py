@@ -110,7 +110,9 @@ class Coordinator:
         """The error that ended the job, with a note for each other cause of failed attempts."""
         error = self._failure
         if error is not None:
-            others = [r for r in self._outcome.attempts if (r.kind, r.place) != (type(error).__name__, error.place)]
+            others = [
+                r for r in self._outcome.attempts if (r.kind, r.place) != (type(error).__name__, error.place)
+            ]
             for number, example in causes(others):
                 error.add_note(f"Also, {count(number, 'attempt')} failed with this cause: {example}")
         return error

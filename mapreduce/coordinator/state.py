@@ -349,7 +349,7 @@ class Brain:
         return MemoryExceeded(
             f"{attempt} took {show_size(held)} of memory, where {show_size(most)} are allowed"
             f"{', with nothing beside it' if alone else ''}.",
-            hint="Let the function hold less at once, raise shards or lower split_size, or give more memory=.",
+            hint="Let the function hold less at once, raise shards, lower split_size, or give more memory=.",
             place=f"memory:{attempt.task}",
         )
 
@@ -401,4 +401,6 @@ class Brain:
 
 def inputs_digest(results: Sequence[Result], reduce_code: str = "") -> str:
     """Of all map results' contents, in map order, and of what they are reduced with."""
-    return hashlib.sha256("\n".join([reduce_code, *(result.digest for result in results)]).encode()).hexdigest()
+    return hashlib.sha256(
+        "\n".join([reduce_code, *(result.digest for result in results)]).encode()
+    ).hexdigest()

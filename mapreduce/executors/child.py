@@ -1,42 +1,50 @@
 """A worker process: takes requests from a pipe, runs attempts, answers. Ends with its parent.
 
-Messages are MessagePack. To the worker: ["run", request]; from it: ["ready"],
-["report", bytes, records, pairs], ["done", result] and ["failed", error].
+From it: ["ready"], ["broken", error] and, with the token that came with the request, ["report", token,
+bytes, records, pairs], ["done", token, result, leaving] and ["failed", token, error, leaving]; one that is
+leaving takes no further request, because only a new process is as it was. To it: the setup, then
+[token, request] again and again.
 """
 
 from __future__ import annotations
 
 import ctypes
-import faulthandler
 import gc
 import os
 import signal
 import sys
-from multiprocessing import forkserver
+from multiprocessing import current_process, forkserver
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from mapreduce import codec
-from mapreduce.errors import MapReduceError, internal
+from mapreduce.errors import MapReduceError, MemoryExceeded, SerializationError
+from mapreduce.executors.channel import WorkerChannel
+from mapreduce.executors.descendants import adopt, end_children
+from mapreduce.executors.output import Captured
+from mapreduce.executors.pristine import Pristine, seed
 
 _PR_SET_PDEATHSIG = 1
 
 
-def main(pipe: Connection, crash_log: str) -> None:
-    """Run until the pipe is closed."""
+def main(pipe: Connection, printed: Connection, crash_log: str, last_record: str) -> None:
+    """Run until the pipe is closed, or until an attempt has changed what can't be put back."""
     os.environ["POLARS_MAX_THREADS"] = "1"
     _die_with_parent()
+    adopt()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    _quiet_standard_streams()
-    with open(crash_log, "wb", buffering=0) as log:
-        faulthandler.enable(log)
-        try:
-            _serve(pipe)
-        except (EOFError, BrokenPipeError, ConnectionResetError):
-            return
-        finally:
-            faulthandler.disable()
+    vars(current_process())["_config"]["daemon"] = False  # functions may use multiprocessing
+    captured = Captured(printed)
+    log = os.open(crash_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        _serve(WorkerChannel(pipe), captured, log, Path(last_record))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        pass
+    finally:
+        captured.restore()
+        os._exit(0 if sys.exc_info()[0] is None else 1)
 
 
 def _die_with_parent() -> None:
@@ -44,60 +52,60 @@ def _die_with_parent() -> None:
 
     A function that holds the interpreter lock can't notice a closed pipe. multiprocessing hands
     the pipe that keeps the forkserver alive to every child; a worker must not hold it, or it
-    would keep alive what should end it.
+    would keep alive what should end it. A function that wants a forkserver starts its own.
     """
-    alive = getattr(forkserver._forkserver, "_forkserver_alive_fd", None)
-    if alive is not None:
-        os.close(alive)
+    server: Any = forkserver._forkserver
+    if getattr(server, "_forkserver_alive_fd", None) is not None:
+        os.close(server._forkserver_alive_fd)
+        server._forkserver_alive_fd = None
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() == 1:
             os._exit(1)
 
 
-def _quiet_standard_streams() -> None:
-    """What functions print goes to standard error; standard output is the coordinator's."""
-    os.dup2(2, 1)
-
-
-def _serve(pipe: Connection) -> None:
+def _serve(channel: WorkerChannel, captured: Captured, log: int, last_record: Path) -> None:
     from mapreduce.worker import Workbench
 
-    setup = codec.unpack(pipe.recv_bytes())
+    setup = channel.receive()
     os.environ.clear()
     os.environ.update(setup["environment"])  # the forkserver's is as old as the forkserver
     try:
-        bench = Workbench(codec.load_code(setup["job"]), setup)
+        bench = Workbench(codec.load_code(setup["job"]), setup, last_record)
     except Exception as error:  # noqa: BLE001 - whatever a job does when it is loaded
-        _send(pipe, ["broken", _loading_error(error).to_plain()])
+        captured.restore()
+        channel.send(["broken", _loading_error(error).to_plain()])
         return
     gc.freeze()
-    _send(pipe, ["ready"])
-    while True:
-        request = codec.unpack(pipe.recv_bytes())
-        _send(pipe, _answer(bench, request, pipe))
+    captured.restore()
+    pristine = Pristine(log)
+    channel.send(["ready"])
+    leaving = False
+    while not leaving:
+        token, request = channel.receive()
+        seed(f"{setup['run_id']} {request['kind']} {request['index']}")
+        answer = _answer(bench, token, request, channel)
+        captured.restore()
+        alone = end_children()
+        leaving = not (alone and pristine.restore()) or bool(setup.get("fresh_process"))
+        channel.send([*answer, leaving])
 
 
-def _answer(bench: Any, request: dict[str, Any], pipe: Connection) -> list[Any]:
+def _answer(bench: Any, token: str, request: dict[str, Any], channel: WorkerChannel) -> list[Any]:
     def report(size: int, records: int, pairs: int) -> None:
-        _send(pipe, ["report", size, records, pairs])
+        channel.send(["report", token, size, records, pairs])
 
     try:
-        return ["done", codec.to_plain(bench.run(request, report))]
+        return ["done", token, codec.to_plain(bench.run(request, report))]
     except MapReduceError as error:
-        return ["failed", error.to_plain()]
-    except KeyboardInterrupt as error:  # SIGINT is ignored here: the function raised it
-        return ["failed", internal(error).to_plain()]
-
-
-def _send(pipe: Connection, message: list[Any]) -> None:
-    pipe.send_bytes(codec.pack(message))
+        return ["failed", token, error.to_plain()]
+    except MemoryError:
+        return ["failed", token, MemoryExceeded("There is not even enough memory to say more.").to_plain()]
 
 
 def _loading_error(error: Exception) -> MapReduceError:
-    from mapreduce.errors import SerializationError
-
     return SerializationError(
-        f"The job can't be loaded in a worker process: {type(error).__name__}: {error}.",
+        f"The job can't be loaded in a worker process, on {os.uname().nodename}: "
+        f"{type(error).__name__}: {error}.",
         hint="A module that it needs may only be importable where the job was started; put it on PYTHONPATH.",
     )

@@ -4,6 +4,7 @@ A worker uses one thread of polars; the variable counts only before the import. 
 imported before a fork, not used before it.
 """
 
+import atexit
 import gc
 import os
 
@@ -11,7 +12,12 @@ os.environ["POLARS_MAX_THREADS"] = "1"
 gc.disable()  # imports make hundreds of thousands of objects, and no garbage
 
 import mapreduce.executors.child  # noqa: E402
-import mapreduce.worker  # noqa: E402, F401
+import mapreduce.worker  # noqa: E402, F401 - imported for the processes that are forked
+from mapreduce.executors.descendants import end_groups_of_children  # noqa: E402
+
+# The forkserver ends after the coordinator, however that ended. The kernel ends its workers then, but
+# not what these have started.
+atexit.register(end_groups_of_children, os.getpid())
 
 gc.freeze()
 gc.enable()

@@ -1,45 +1,70 @@
 """Attempts in processes of this host: a pipe and a sentinel each, one attempt at a time.
 
 Processes come from a forkserver that has imported polars and never used it. The job file is not
-imported by them: functions arrive pickled by value.
+imported by them: functions arrive pickled by value. What they print comes through a pipe of its own.
 """
 
 from __future__ import annotations
 
+import logging
 import os
+import selectors
+import shutil
 import signal
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import connection, get_context
+from multiprocessing import get_context
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from mapreduce import codec
-from mapreduce.errors import MapReduceError, WorkerCrash, from_plain
-from mapreduce.events import Event, Failed, Reported, Succeeded, WorkerGone, WorkerReady
-from mapreduce.executors import child, warm_up
+from mapreduce.errors import MapReduceError, NoWorkers, from_plain
+from mapreduce.events import Event, Failed, Printed, Reported, Succeeded, WorkerGone, WorkerReady
+from mapreduce.executors import child, descendants, output, warm_up
+from mapreduce.executors.channel import Channel
+from mapreduce.executors.endings import Ending, on_record, user_stack
+from mapreduce.executors.memory import OutOfMemoryKills, resident
+from mapreduce.lastrecord import last_record
 from mapreduce.model import Attempt, Result
 from mapreduce.store import layout
 
-_CRASH_LOG_BYTES = 4000
+_LOG = logging.getLogger("mapreduce")
+_LOG_BYTES = 64_000
+_STACK_PATIENCE = 0.5
+"""Seconds for a worker to write its stack: it only writes, whatever it does otherwise."""
+_STACK_QUIET = 0.03
+_END_PATIENCE = 5.0
+"""Seconds for a killed process to end; one that waits for a dead disk may take longer, and is left alone."""
 
 
-@dataclass
+@dataclass(eq=False)
 class _Worker:
     number: int
     process: ForkServerProcess
-    pipe: connection.Connection
-    crash_log: Path
+    channel: Channel
+    printed: output.Printed
+    log: Path
+    last_record: Path
     attempt: Attempt | None = None
+    nonce: str = ""
     ready: bool = False
+
+    @property
+    def token(self) -> str:
+        """What its answers must bear: no other attempt has it."""
+        return f"{self.attempt}, {self.nonce}"
 
 
 class ProcessExecutor:
-    """`workers` processes; one that ends is replaced."""
+    """`workers` processes; one that ends is replaced.
+
+    `setup` is the workbench's; with `fresh_process` in it every attempt gets a process of its own.
+    """
 
     def __init__(self, payload: bytes, setup: dict[str, Any], workers: int) -> None:
         self.workers = workers
@@ -47,100 +72,235 @@ class ProcessExecutor:
         self._context = get_context("forkserver")
         self._alive: dict[int, _Worker] = {}
         self._numbers = iter(range(sys.maxsize))
-        self._events: list[Event | Reported] = []
+        self._events: list[Event | Printed | Reported] = []
         self._failed_starts = 0
-        self._logs = Path(setup["run"]) / layout.CRASHES
+        self._run = Path(setup["run"])
+        self._selector = selectors.DefaultSelector()
+        self._kills = OutOfMemoryKills()
 
     def start(self) -> None:
-        self._logs.mkdir(parents=True, exist_ok=True)
+        (self._run / layout.CRASHES).mkdir(parents=True, exist_ok=True)
         warm_up()
         for _ in range(self.workers):
             self._add_worker()
-
-    def _add_worker(self) -> None:
-        number = next(self._numbers)
-        here, there = self._context.Pipe()
-        log = self._logs / str(number)
-        process = self._context.Process(
-            target=child.main, args=(there, str(log)), name=f"mapreduce-worker-{number}", daemon=True
-        )
-        with _without_main():
-            process.start()
-        there.close()
-        worker = _Worker(number, process, here, log)
-        self._alive[number] = worker
-        self._tell(worker, self._hello)
 
     def submit(self, attempt: Attempt, request: dict[str, Any]) -> None:
         worker = self._alive.get(attempt.worker)
         if worker is None:  # it ended after it was idle; its end has been, or will be, told
             return
-        worker.attempt = attempt
-        self._tell(worker, codec.pack(request))
+        worker.printed.take()  # between attempts nobody prints but what an attempt has left running
+        worker.attempt, worker.nonce = attempt, request["nonce"]
+        self._tell(worker, codec.pack([worker.token, request]))
 
-    def _tell(self, worker: _Worker, message: bytes) -> None:
-        with suppress(BrokenPipeError, ConnectionResetError):  # the sentinel tells of its end
-            worker.pipe.send_bytes(message)
-
-    def poll(self, timeout: float) -> list[Event | Reported]:
-        waiting: dict[Any, _Worker] = {}
-        for worker in self._alive.values():
-            waiting[worker.pipe] = waiting[worker.process.sentinel] = worker
-        for item in connection.wait(list(waiting), 0 if self._events else timeout):
-            worker = waiting[item]
-            if worker.number in self._alive:
-                self._hear(worker)
-                if item is not worker.pipe:
-                    self._ended(worker)
+    def poll(self, timeout: float) -> list[Event | Printed | Reported]:
+        for key, mask in self._selector.select(0 if self._events else timeout):
+            worker, heard = key.data
+            if mask & selectors.EVENT_WRITE and worker.number in self._alive:
+                self._flush(worker)
+            if mask & selectors.EVENT_READ and worker.number in self._alive:
+                heard(worker)
+        self._kills.look()
         events, self._events = self._events, []
         return events
 
-    def _hear(self, worker: _Worker) -> None:
-        try:
-            while worker.pipe.poll():
-                self._take(worker, codec.unpack(worker.pipe.recv_bytes()))
-        except (EOFError, OSError):  # OSError: it ended in the middle of a message
-            self._ended(worker)
+    def memory(self) -> dict[int, int]:
+        held = {
+            worker.number: resident(worker.process.pid)
+            for worker in self._alive.values()
+            if worker.attempt and worker.process.pid
+        }
+        return {number: size for number, size in held.items() if size is not None}
 
-    def _take(self, worker: _Worker, message: list[Any]) -> None:
-        kind, *content = message
-        if kind == "report" and worker.attempt:
-            self._events.append(Reported(worker.attempt, *content))
-        elif kind == "broken":
-            raise from_plain(content[0])
-        elif kind == "ready":
-            worker.ready = True
-            self._failed_starts = 0
-            self._events.append(WorkerReady(worker.number))
-        elif worker.attempt:
-            attempt, worker.attempt = worker.attempt, None
-            if kind == "done":
-                self._events.append(Succeeded(attempt, codec.from_plain(Result, content[0])))
-            else:
-                self._events.append(Failed(attempt, from_plain(content[0])))
-            self._events.append(WorkerReady(worker.number))
-
-    def _ended(self, worker: _Worker) -> None:
-        if self._alive.pop(worker.number, None) is None:
+    def stop(self, attempt: Attempt, error: MapReduceError | None) -> None:
+        worker = self._alive.get(attempt.worker)
+        if worker is None or worker.attempt != attempt:
             return
-        worker.process.join(1)  # it has closed its pipe, so it is about to end
-        worker.process.kill()
-        worker.process.join()
-        error = _crash(worker)
-        worker.pipe.close()
-        self._events.append(WorkerGone(worker.number, error))
-        self._failed_starts += not worker.ready
-        if self._failed_starts > 2 * self.workers:
-            raise error
+        stack = _stack_of(worker) if error else ""
+        where, record = last_record(worker.last_record)
+        self._end(worker)
+        if error:
+            error.trace, error.details = stack, user_stack(stack)
+            if where:
+                error.message = error.message.removesuffix(".") + on_record(where, record)
+                error.place = f"{error.place}:{where}"
+            self._failed(attempt, error, worker.printed.take())
+        worker.printed.close()
         self._add_worker()
 
     def close(self) -> None:
         workers, self._alive = list(self._alive.values()), {}
         for worker in workers:
-            worker.process.kill()
+            if worker.process.pid:
+                descendants.end_group(worker.process.pid)
         for worker in workers:
-            worker.process.join()
-            worker.pipe.close()
+            worker.process.join(_END_PATIENCE)
+            worker.channel.close()
+            worker.printed.close()
+        self._selector.close()
+
+    # ------------------------------------------------------------ workers come
+
+    def _add_worker(self) -> None:
+        number = next(self._numbers)
+        log = self._run / layout.CRASHES / str(number)
+        last = log.with_name(f"{number}.record")
+        here, there = self._context.Pipe()
+        reading, writing = self._context.Pipe(duplex=False)
+        process = self._context.Process(
+            target=child.main,
+            args=(there, writing, str(log), str(last)),
+            name=f"mapreduce-worker-{number}",
+            daemon=True,
+        )
+        try:
+            with _without_main():
+                process.start()
+        except (OSError, EOFError) as error:
+            for pipe in (here, reading):
+                pipe.close()
+            raise _no_workers(f"A worker process can't be started: {error}.", "") from error
+        finally:
+            there.close()
+            writing.close()
+        worker = _Worker(number, process, Channel(here), output.Printed(reading), log, last)
+        self._alive[number] = worker
+        self._listen(worker.channel.fileno(), worker, self._hear)
+        self._listen(worker.printed.fileno(), worker, self._read_output)
+        self._listen(process.sentinel, worker, self._hear_the_end)
+        self._tell(worker, self._hello)
+
+    def _listen(self, descriptor: int, worker: _Worker, heard: Callable[[_Worker], None]) -> None:
+        self._selector.register(descriptor, selectors.EVENT_READ, (worker, heard))
+
+    # ------------------------------------------------------------ what they are told and tell
+
+    def _tell(self, worker: _Worker, message: bytes) -> None:
+        worker.channel.send(message)
+        self._flush(worker)
+
+    def _flush(self, worker: _Worker) -> None:
+        key = self._selector.get_key(worker.channel.fileno())
+        wanted = (
+            selectors.EVENT_READ if worker.channel.flush() else selectors.EVENT_READ | selectors.EVENT_WRITE
+        )
+        if key.events != wanted:
+            self._selector.modify(key.fd, wanted, key.data)
+
+    def _read_output(self, worker: _Worker) -> None:
+        if not worker.printed.read():
+            self._selector.unregister(worker.printed.fileno())
+
+    def _hear(self, worker: _Worker) -> None:
+        try:
+            for message in worker.channel.receive():
+                self._take(worker, message)
+                if worker.number not in self._alive:
+                    return
+        except (EOFError, OSError):  # OSError: it ended before it had read all
+            self._ended(worker)
+        except (ValueError, TypeError) as error:
+            _LOG.warning("Worker process %s wrote what is no message: %s", worker.process.pid, error)
+            self._ended(worker)
+
+    def _hear_the_end(self, worker: _Worker) -> None:
+        self._hear(worker)  # what it said before
+        if worker.number in self._alive:
+            self._ended(worker)
+
+    def _take(self, worker: _Worker, message: Any) -> None:
+        kind, *content = message
+        if kind == "broken":
+            error = from_plain(content[0])
+            error.output = worker.printed.take()
+            raise error
+        if kind == "ready":
+            worker.ready = True
+            self._failed_starts = 0
+            self._events.append(WorkerReady(worker.number))
+        elif worker.attempt is None or content[0] != worker.token:
+            _LOG.warning("Refused a %s that does not belong to %s", kind, worker.attempt)
+        elif kind == "report":
+            self._events.append(Reported(worker.attempt, *content[1:]))
+        else:
+            self._answered(worker, kind, content[1], leaving=content[2])
+
+    def _answered(self, worker: _Worker, kind: str, content: Any, *, leaving: bool) -> None:
+        attempt, worker.attempt = worker.attempt, None
+        if attempt is None:
+            return
+        text = worker.printed.take()
+        if kind == "done":
+            self._add_printed(attempt, text)
+            self._events.append(Succeeded(attempt, codec.from_plain(Result, content)))
+        else:
+            self._failed(attempt, from_plain(content), text)
+        if leaving:
+            self._end(worker)
+            worker.printed.close()
+            self._add_worker()
+        else:
+            self._events.append(WorkerReady(worker.number))
+
+    def _failed(self, attempt: Attempt, error: MapReduceError, text: str) -> None:
+        error.output = text
+        self._add_printed(attempt, text)
+        self._events.append(Failed(attempt, error))
+
+    def _add_printed(self, attempt: Attempt, text: str) -> None:
+        if text:
+            self._events.append(Printed(attempt, text))
+
+    # ------------------------------------------------------------ workers go
+
+    def _end(self, worker: _Worker) -> None:
+        """End a worker and all that it has started; what it printed can still be taken."""
+        del self._alive[worker.number]
+        for descriptor in (worker.channel.fileno(), worker.printed.fileno(), worker.process.sentinel):
+            with suppress(KeyError):
+                self._selector.unregister(descriptor)
+        if worker.process.pid:
+            descendants.end_group(worker.process.pid)
+        worker.process.join(_END_PATIENCE)
+        worker.channel.close()
+        if worker.attempt:
+            shutil.rmtree(self._run / layout.scratch_name(worker.nonce), ignore_errors=True)
+
+    def _ended(self, worker: _Worker) -> None:
+        worker.process.join(1)  # it has closed its pipe, so it is about to end
+        self._end(worker)
+        error = self._ending(worker).error()
+        worker.printed.close()
+        if worker.attempt:
+            self._add_printed(worker.attempt, error.output)
+        self._events.append(WorkerGone(worker.number, error))
+        self._failed_starts += not worker.ready
+        if self._failed_starts > 2 * self.workers:
+            raise _no_workers(f"{error.message} So did {2 * self.workers} before it.", error.output)
+        self._add_worker()
+
+    def _ending(self, worker: _Worker) -> Ending:
+        where, record = last_record(worker.last_record) if worker.attempt else ("", "")
+        return Ending(
+            process=worker.process.pid,
+            code=worker.process.exitcode,
+            attempt=str(worker.attempt) if worker.attempt else "",
+            where=where,
+            record=record,
+            stack=_log_of(worker),
+            output=worker.printed.take(),
+            out_of_memory=self._kills.happened(),
+        )
+
+
+def _no_workers(message: str, text: str) -> NoWorkers:
+    printed = "\n".join(text.strip().splitlines()[-10:])
+    return NoWorkers(
+        message + (f"\n  it printed: {printed}" if printed else ""),
+        hint="Look at the limits of processes, memory and open files (ulimit -a), and run it again: "
+        "what was done is kept.",
+        output=text,
+        place="no workers",
+    )
 
 
 @contextmanager
@@ -157,42 +317,37 @@ def _without_main() -> Iterator[None]:
         sys.modules["__main__"] = main
 
 
-def _crash(worker: _Worker) -> MapReduceError:
-    """The error that says how a worker ended, with the Python stack if it left one."""
-    code = worker.process.exitcode
-    if code is not None and code < 0:
-        how = f"was ended by {_signal_name(-code)}"
-    else:
-        how = f"ended with exit code {code} and without a result"
-    details = ""
+# ---------------------------------------------------------------- stacks
+
+
+def _log_of(worker: _Worker, start: int = 0) -> str:
+    with suppress(OSError), open(worker.log, "rb") as log:
+        log.seek(start)
+        return log.read(_LOG_BYTES).decode("utf-8", "replace")
+    return ""
+
+
+def _stack_of(worker: _Worker) -> str:
+    """The stacks of all threads of a worker, as its signal handler writes them.
+
+    The handler runs at once, also in a loop of C and in a system call that waits; and in a process that
+    was stopped as soon as it is continued.
+    """
+    start = before = _size(worker.log)
+    for number in (signal.SIGQUIT, signal.SIGCONT):
+        with suppress(OSError):
+            if worker.process.pid:
+                os.kill(worker.process.pid, number)
+    deadline = time.monotonic() + _STACK_PATIENCE
+    while time.monotonic() < deadline:
+        time.sleep(_STACK_QUIET)
+        if start < before == _size(worker.log):
+            break
+        before = _size(worker.log)
+    return _log_of(worker, start)
+
+
+def _size(path: Path) -> int:
     with suppress(OSError):
-        details = worker.crash_log.read_bytes()[:_CRASH_LOG_BYTES].decode("utf-8", "replace")
-    doing = f" while it ran {worker.attempt}" if worker.attempt else ""
-    return WorkerCrash(
-        f"Worker process {worker.process.pid} {how}{doing}.",
-        hint=_crash_hint(code),
-        details=_user_stack(details),
-        place=f"crash:{code}",
-    )
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
-
-
-def _crash_hint(code: int | None) -> str:
-    if code == -signal.SIGKILL:
-        return "Somebody killed it, or the machine ran out of memory (see dmesg): try fewer --workers."
-    if code is not None and code >= 0:
-        return "A function of the job may call os._exit."
-    return "A function of the job, or a C library that it uses, crashed."
-
-
-def _user_stack(text: str) -> str:
-    """A faulthandler trace without the engine's own frames."""
-    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    lines = [line for line in text.splitlines() if package not in line and "multiprocessing" not in line]
-    return "\n".join(line for line in lines if "Extension modules" not in line)
+        return path.stat().st_size
+    return 0

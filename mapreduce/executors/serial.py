@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mapreduce.errors import MapReduceError
-from mapreduce.events import Event, Failed, Reported, Succeeded, WorkerReady
+from mapreduce.events import Event, Failed, Printed, Reported, Succeeded, WorkerReady
 from mapreduce.job import Job
 from mapreduce.model import Attempt
 
@@ -18,7 +18,7 @@ class SerialExecutor:
     def __init__(self, job: Job, setup: dict[str, Any]) -> None:
         self._job, self._setup = job, setup
         self._waiting: list[tuple[Attempt, dict[str, Any]]] = []
-        self._events: list[Event | Reported] = []
+        self._events: list[Event | Printed | Reported] = []
 
     def start(self) -> None:
         from mapreduce.worker import Workbench
@@ -29,7 +29,7 @@ class SerialExecutor:
     def submit(self, attempt: Attempt, request: dict[str, Any]) -> None:
         self._waiting.append((attempt, request))
 
-    def poll(self, timeout: float) -> list[Event | Reported]:
+    def poll(self, timeout: float) -> list[Event | Printed | Reported]:
         if self._waiting:
             self._run(*self._waiting.pop())
         events, self._events = self._events, []
@@ -44,6 +44,12 @@ class SerialExecutor:
         except MapReduceError as error:
             ended = Failed(attempt, error)
         self._events += [ended, WorkerReady(attempt.worker)]
+
+    def stop(self, attempt: Attempt, error: MapReduceError | None) -> None:
+        """Does nothing: whoever calls this is not inside of an attempt."""
+
+    def memory(self) -> dict[int, int]:
+        return {}
 
     def close(self) -> None:
         self._waiting.clear()

@@ -61,7 +61,9 @@ class LogLines:
 
     def stalled(self, task: str, work: str, seconds: float) -> None:
         """Log a warning."""
-        logger.warning("%s has not moved for a while; it has worked for %.0f s on %s", task, seconds, visible(work))
+        logger.warning(
+            "%s has not moved for a while; it has worked for %.0f s on %s", task, seconds, visible(work)
+        )
 
     def finished(self, result: Any) -> None:
         """Nothing: the summary tells it."""

@@ -15,7 +15,7 @@ import polars as pl
 
 from mapreduce import ordering
 from mapreduce.errors import KeyTypeError
-from mapreduce.failures import safe_repr, user_error
+from mapreduce.failures import interrupts, safe_repr, user_error
 from mapreduce.figures import count
 from mapreduce.functions import function_name
 from mapreduce.keys import order_bytes
@@ -85,7 +85,7 @@ def _part(key: Any, shards: int, partition: Callable[[Any], int]) -> int:
     where = f"partition {function_name(partition)} failed for the key {safe_repr(key)[:200]}"
     try:
         part = partition(key)
-    except KeyboardInterrupt:
+    except interrupts():
         raise
     except BaseException as error:
         raise user_error(error, where) from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import io
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -211,13 +212,16 @@ def _spooled(pairs: Pairs, scratch: Path) -> Iterator[Pairs]:
     """The pairs in key order, by way of a file."""
     file = tempfile.TemporaryFile(dir=scratch)  # noqa: SIM115 - it lives as long as the iterator
     sizes = list(_write(pairs, file))
-    file.seek(0)
+    file.flush()
     keys, values = pairs.keys, pairs.values
 
     def read() -> Iterator[Pairs]:
+        start = 0
         with file:
-            for size in sizes:
-                yield Pairs(pl.read_ipc_stream(io.BytesIO(file.read(size))), keys, values)
+            for size in sizes:  # pread: a child that the reduce has forked shares the file's position
+                data = os.pread(file.fileno(), size, start)
+                yield Pairs(pl.read_ipc_stream(io.BytesIO(data)), keys, values)
+                start += size
 
     return read()
 

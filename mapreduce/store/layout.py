@@ -9,7 +9,9 @@
   plan/000001                      what is to be done; a higher number replaces a lower one
   log/000001.000001                results that were accepted: session, entry
   data/map-00000-<nonce>           one map attempt's segments
+  data/scratch-<nonce>/            what one attempt's functions asked for as `ctx.scratch`
   crashes/<worker>                 the stack of a worker that crashed
+  crashes/<worker>.record          the record that a careful attempt gave to its function last
   result/_COMMIT                   the manifest that won
   result/_ENDED                    the run has published, and told its sinks
   output/                          the result of a job without output
@@ -80,6 +82,11 @@ def log_numbers(name: str) -> tuple[int, int] | None:
     return (int(match[1]), int(match[2] or 0)) if match else None
 
 
+def scratch_name(nonce: str) -> str:
+    """One attempt's scratch directory, relative to the run's directory."""
+    return f"{DATA}/scratch-{nonce}"
+
+
 def sink_mark(run_id: str, sink: str) -> str:
     """The mark that a sink was told, relative to the output."""
     return f"{SINKS}/{run_id}/{sink}.json"
@@ -89,7 +96,10 @@ def work_root(output: Path, work: Path | None = None) -> Path:
     """The directory of all runs that write to `output`: in `work`, or beside it and hidden from globs."""
     if work is None:
         return output.parent / f".{output.name}.mapreduce"
-    return work / f"{output.name}-{hashlib.sha256(str(output).encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
+    return (
+        work
+        / f"{output.name}-{hashlib.sha256(str(output).encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
+    )
 
 
 def kept_root(directory: Path, job: str) -> Path:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mapreduce.errors import StorageError
+from mapreduce.forks import end_in_child
 from mapreduce.store import layout
 
 _HINTS = {
@@ -94,6 +95,7 @@ class LocalStore:
         self._writer = writer
         self._named: set[Path] = set()
         """Directories whose names this store has made durable."""
+        self._process = os.getpid()
 
     def path(self, name: str) -> Path:
         """The file of a name. Raises StorageError for a name that leaves the root."""
@@ -140,6 +142,7 @@ class LocalStore:
 
     @contextmanager
     def _writing(self, name: str, *, replace: bool = False, durable: bool = True) -> Iterator[BinaryIO]:
+        end_in_child(self._process)
         target = self.path(name)
         temporary = target.with_name(layout.unfinished_name(target.name, self._writer, secrets.token_hex(4)))
         try:
@@ -148,7 +151,10 @@ class LocalStore:
                 if durable:
                     self._sync_way_to(target.parent)
                 with _unfinished(temporary) as stream:
-                    yield stream
+                    try:
+                        yield stream
+                    finally:
+                        end_in_child(self._process)
                     stream.flush()
                     if durable:
                         os.fsync(stream.fileno())

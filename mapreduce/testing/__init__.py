@@ -13,6 +13,16 @@ fail by rule, and `FaultyStore` one store; `mapreduce.store.faulty` says how a r
 
 from mapreduce.store.faulty import FaultyStore, faults
 from mapreduce.testing.cuts import CutsMatter, check_cuts
+from mapreduce.testing.determinism import NonDeterminism, check_determinism
 from mapreduce.testing.reference import SequentialResult, run_sequential
 
-__all__ = ["CutsMatter", "FaultyStore", "SequentialResult", "check_cuts", "faults", "run_sequential"]
+__all__ = [
+    "CutsMatter",
+    "FaultyStore",
+    "NonDeterminism",
+    "SequentialResult",
+    "check_cuts",
+    "check_determinism",
+    "faults",
+    "run_sequential",
+]

@@ -67,6 +67,7 @@ def run_sequential(job: Job, *, limit: int | None = None) -> SequentialResult:
         for groups in _grouped(job, emitted):
             _write_part(job, _reduce_all(job, groups, context), result)
     result.counters = dict(context.counters)
+    context.close()
     return result
 
 

@@ -217,4 +217,6 @@ def tasks_accepted(folder: Path) -> set[str]:
     from mapreduce.coordinator.log import read_log
     from mapreduce.store import open_store
 
-    return {str(task) for root in folder.glob(".out.mapreduce/*") for task in read_log(open_store(root)).by_task}
+    return {
+        str(task) for root in folder.glob(".out.mapreduce/*") for task in read_log(open_store(root)).by_task
+    }

@@ -67,28 +67,28 @@ def wait_for(condition: Callable[[], object], what: str, seconds: float = 30.0) 
         time.sleep(0.005)
 
 
-def descendants_of_group(group: int) -> list[int]:
-    """Live processes of a process group."""
+def processes_of_session(session: int) -> list[int]:
+    """Live processes of a session: every worker leads a group of its own in it."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                state, _, pgrp = (entry / "stat").read_text().rpartition(")")[2].split()[:3]
+                state, _, _, found_in = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
             except (FileNotFoundError, ProcessLookupError):
                 continue
-            if int(pgrp) == group and state != "Z":
+            if int(found_in) == session and state != "Z":
                 found.append(int(entry.name))
     return found
 
 
 @contextmanager
 def coordinator() -> Iterator[subprocess.Popen[bytes]]:
-    """The job's process, leader of a group of its own that all its workers share."""
+    """The job's process, leader of a session of its own that all its workers share."""
     process = subprocess.Popen([sys.executable, "job.py"], start_new_session=True, stderr=subprocess.PIPE)
     try:
         yield process
     finally:
-        for pid in descendants_of_group(process.pid):
+        for pid in processes_of_session(process.pid):
             os.kill(pid, signal.SIGKILL)
         process.communicate()
 
@@ -131,7 +131,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_attempt_redone(lines: list[
         wait_for(lambda: len(workers()) == 3, "the killed worker is replaced")
         Path("go").touch()
         assert process.wait(60) == 0
-        wait_for(lambda: not descendants_of_group(process.pid), "no process is left", GRACE)
+        wait_for(lambda: not processes_of_session(process.pid), "no process is left", GRACE)
     assert_right(lines)
 
 
@@ -162,7 +162,7 @@ def test_signals_end_everything_and_leave_nothing(
         else:
             os.kill(process.pid, number)
         assert process.wait(GRACE) in (code, 130 if number is signal.SIGINT else code)
-        wait_for(lambda: not descendants_of_group(process.pid), "no process is left", GRACE)
+        wait_for(lambda: not processes_of_session(process.pid), "no process is left", GRACE)
     assert not Path("out").exists()
     assert list(Path().glob(".*")) == [], "no temporary file is left"
     finish_again(lines)
@@ -173,7 +173,7 @@ def test_the_coordinator_killed_while_its_maps_run(lines: list[str]) -> None:
         wait_for(lambda: len(workers()) == 2, "two workers are mapping")
         process.kill()
         process.wait(GRACE)
-        wait_for(lambda: not descendants_of_group(process.pid), "no orphan is left", GRACE)
+        wait_for(lambda: not processes_of_session(process.pid), "no orphan is left", GRACE)
     assert not Path("out/_manifest.json").exists()
     finish_again(lines)
 
@@ -224,7 +224,7 @@ def test_workers_that_hold_the_interpreter_lock_end_with_the_coordinator(tmp_pat
         wait_for(lambda: len(workers()) == 2, "two workers are stuck")
         process.kill()
         process.wait(GRACE)
-        wait_for(lambda: not descendants_of_group(process.pid), "no orphan is left", GRACE)
+        wait_for(lambda: not processes_of_session(process.pid), "no orphan is left", GRACE)
 
 
 MOMENT = """

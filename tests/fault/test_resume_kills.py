@@ -10,8 +10,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fault.small_run import Ended, Runs, calls, new_folder, parts, small_job, tasks_accepted, tasks_called, told
 
+from fault.small_run import (
+    Ended,
+    Runs,
+    calls,
+    new_folder,
+    parts,
+    small_job,
+    tasks_accepted,
+    tasks_called,
+    told,
+)
 from mapreduce.testing import run_sequential
 
 KILLS = ("kill_before", "kill_after", "torn")
@@ -83,10 +93,8 @@ def test_killed_at_every_store_operation_and_gone_on_with(
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.covers("C2", "two SIGKILLs in a row, the second while the run goes on; pairs of moments by chance")
-def test_killed_twice_in_a_row(
-    runs: Runs, tmp_path: Path, expected: list[bytes], rng: random.Random
-) -> None:
+@pytest.mark.covers("C2", "two SIGKILLs in a row, the second while the run goes on; moments by chance")
+def test_killed_twice_in_a_row(runs: Runs, tmp_path: Path, expected: list[bytes], rng: random.Random) -> None:
     count = len(operations(runs, new_folder(tmp_path, "undisturbed")))
     for number in range(1, count + 1):
         folder = new_folder(tmp_path, f"twice-{number}")
@@ -97,7 +105,9 @@ def test_killed_twice_in_a_row(
         over = (folder / "out/_manifest.json").exists() and not any(folder.glob(".out.mapreduce/*/plan/*"))
         ended = runs.run(folder, f"op=* nth={moment} do={second}")
         assert was_killed(ended) or ended.code == 0 or over, f"{number} {first}, {moment} {second}: {ended}"
-        assert tasks_called(calls(folder) - before) & accepted == set(), f"{number} {first}, {moment} {second}"
+        assert tasks_called(calls(folder) - before) & accepted == set(), (
+            f"{number} {first}, {moment} {second}"
+        )
         if was_killed(ended):
             go_on(runs, folder, expected, 2)
         assert parts(folder) == expected
@@ -105,7 +115,7 @@ def test_killed_twice_in_a_row(
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.covers("C1", "SIGKILL of the coordinator at every fourth store operation, with real worker processes")
+@pytest.mark.covers("C1", "SIGKILL of the coordinator at every fourth store operation, with real workers")
 def test_killed_with_real_workers(runs: Runs, tmp_path: Path, expected: list[bytes]) -> None:
     all_of_them = operations(runs, new_folder(tmp_path, "undisturbed"), on="processes")
     count = sum(line.startswith("coordinator") for line in all_of_them)

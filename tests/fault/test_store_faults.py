@@ -1,7 +1,6 @@
-"""Every store operation that fails in every way: the right output, or a typed error and a run that goes on."""
+"""Every store operation fails in every way: the right output, or a typed error and a run that goes on."""
 
 from __future__ import annotations
-
 
 import shutil
 import time
@@ -9,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fault.small_run import Ended, Runs, new_folder, parts, small_job, told
 
+from fault.small_run import Ended, Runs, new_folder, parts, small_job, told
 from mapreduce.testing import run_sequential
 
 WAYS = ("eio", "enospc", "timeout", "lost_reply", "short")
@@ -86,7 +85,7 @@ def test_every_operation_that_fails(
 
 @pytest.mark.covers("S1", "EDQUOT, EROFS and ESTALE of a write of each kind, once and from then on")
 @pytest.mark.parametrize("times", TIMES)
-@pytest.mark.parametrize("way", ("edquot", "erofs", "estale"))
+@pytest.mark.parametrize("way", ["edquot", "erofs", "estale"])
 def test_other_errors_of_writes(
     runs: Runs, tmp_path: Path, expected: list[bytes], way: str, times: str
 ) -> None:
