@@ -174,14 +174,18 @@ def published_by(place: Place) -> Manifest | None:
 
 
 def plan_to_go_on(begun: Begun, plan: Plan, *, accept_new_code: bool) -> Plan | None:
-    """The plan to go on with, `plan` being that of the job as it is now; None: nothing is worth it.
+    """The plan to go on with, `plan` being that of the job as it is now; None: a new run is begun.
 
+    Results that are kept with their runs have no place that a changed job could mix up: it begins anew.
     Raises JobChanged.
     """
     changes = differences(begun.plan, plan)
     if not changes:
         return begun.plan
     if begun.committed is None and not begun.accepted.by_task:
+        return None
+    if begun.place.kept and begun.committed is None and not accept_new_code:
+        logger.info("the job has changed since run %s: %s", begun.place.run_id, "; ".join(changes))
         return None
     keeps_maps = accept_new_code and begun.committed is None and only_reduce_changed(begun.plan, plan)
     if keeps_maps and not (begun.plan.combines or plan.combines):

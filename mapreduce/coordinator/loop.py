@@ -156,7 +156,8 @@ class Coordinator:
             self._note(event.attempt, "failed", event.error)
         elif isinstance(event, WorkerGone):
             for attempt in [a for a in self._started if a.worker == event.worker]:
-                event.error.message += f" It worked on {self._work_of(attempt)}."
+                if "\n" not in event.error.message:  # else it names the record
+                    event.error.message += f" It worked on {self._work_of(attempt)}."
                 self._note(attempt, "lost", event.error)
         return self._brain.handle(event, time.monotonic())
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import termios
+import time
 from pathlib import Path
 
 import pytest
@@ -29,11 +30,11 @@ def words(line):
 job = Job("words", Records(["a", "b", "a"]), words, Sum(), "out")
 """
 WAITING = """
-import sys, threading
+import threading
 from mapreduce import Job, Records
 
 def wait(record):
-    print("the map waits", file=sys.stderr, flush=True)
+    open("waits", "w").close()
     threading.Event().wait()
 
 job = Job("waiting", Records([1]), wait, output="out")
@@ -61,16 +62,17 @@ def test_a_run_that_is_ended_says_so_and_leaves_nothing(own_folder: Path, number
     (own_folder / "job.py").write_text(WAITING)
     command = [*COMMAND, "run", "job.py", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        for line in process.stderr:
-            if line == "the map waits\n":
-                break
+        deadline = time.monotonic() + 30
+        while not (own_folder / "waits").exists():
+            assert time.monotonic() < deadline, "the map does not begin"
+            time.sleep(0.01)
         process.send_signal(number)
         out, err = process.communicate(timeout=60)
     assert process.returncode == code
     assert json.loads(out)["error"]["kind"] == "Interrupted"
     assert "has left nothing behind" in err
     assert "Traceback" not in err
-    assert os.listdir(own_folder) == ["job.py"]
+    assert sorted(os.listdir(own_folder)) == ["job.py", "waits"]
 
 
 def test_a_reader_that_goes_away_is_no_error(own_folder: Path):

@@ -306,7 +306,7 @@ def test_a_function_that_fails_is_told_with_its_own_traceback(job_file):
 def test_errors_as_json(job_file):
     job_file.write_text(FAILING)
     error = json.loads(run("job.py", "--json").stdout)["error"]
-    assert set(error) == {"kind", "message", "hint", "details"}
+    assert set(error) == {"kind", "category", "message", "hint", "details", "output", "notes"}
     assert error["kind"] == "UserFunctionError"
     assert "trace" in json.loads(run("job.py", "--json", "--traceback").stdout)["error"]
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from mapreduce.figures import count, duration, grouped, shares, visible, visible_lines, when
+from mapreduce.figures import causes, count, duration, shares, visible, visible_lines, when
+from mapreduce.model import AttemptRecord
 
 
 @pytest.mark.parametrize(
@@ -63,4 +64,15 @@ def test_when():
 
 def test_causes_that_differ_in_numbers_are_one():
     errors = ["worker 17 died", "disk full\nmore", "worker 4 died", "worker 99 died"]
-    assert grouped(errors) == [(3, "worker 17 died"), (1, "disk full")]
+    attempts = [AttemptRecord("map 0", 1, 0, "failed", 0.1, error) for error in errors]
+    attempts.append(AttemptRecord("map 0", 1, 0, "succeeded", 0.1))
+    assert causes(attempts) == [(3, "worker 17 died"), (1, "disk full")]
+
+
+def test_causes_are_told_by_class_and_place():
+    attempts = [
+        AttemptRecord("map 0", 1, 0, "failed", 0.1, "ValueError at a", "UserFunctionError", "job.py:1"),
+        AttemptRecord("map 1", 1, 0, "failed", 0.1, "ValueError at b", "UserFunctionError", "job.py:1"),
+        AttemptRecord("map 1", 2, 0, "lost", 0.1, "killed", "WorkerKilled", "job.py:1"),
+    ]
+    assert causes(attempts) == [(2, "ValueError at a"), (1, "killed")]

@@ -346,7 +346,7 @@ class Broken:
         self._error, self._times = error, times
         self.calls = 0
 
-    def _operation(self, *arguments: Any) -> Any:
+    def _operation(self, *arguments: Any, durable: bool = True) -> Any:
         self.calls += 1
         if self.calls <= self._times:
             raise self._error
