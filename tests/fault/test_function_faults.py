@@ -376,13 +376,3 @@ def test_a_combine_that_gives_one_list_again_and_again() -> None:
 
     job = Job("shared", Records(range(10)), lambda n: [(n % 3, [n])], reduce, combine=combine)
     assert list(run(job, on="serial")) == [(0, 18), (1, 12), (2, 15)]
-
-
-def test_what_functions_print_does_not_mix_with_results(capfd: pytest.CaptureFixture[str]) -> None:
-    def mapper(line: str) -> Any:
-        print("chatter")
-        os.write(1, b"more chatter\n")
-        yield line, 1
-
-    assert list(run(Job("chatty", Records(["a"]), mapper, Sum()), workers=1)) == [("a", 1)]
-    assert capfd.readouterr().out == ""
