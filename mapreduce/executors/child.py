@@ -9,6 +9,7 @@ leaving takes no further request, because only a new process is as it was. To it
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import gc
 import os
 import signal
@@ -39,6 +40,7 @@ def main(pipe: Connection, printed: Connection, crash_log: str, last_record: str
     vars(current_process())["_config"]["daemon"] = False  # functions may use multiprocessing
     captured = Captured(printed)
     log = os.open(crash_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    faulthandler.enable(log)  # a job may crash while it is loaded
     code = 1
     try:
         _serve(WorkerChannel(pipe), captured, log, Path(last_record))
