@@ -28,7 +28,7 @@ from mapreduce.errors import (
     WorkerCrash,
     WorkerKilled,
 )
-from mapreduce.events import Succeeded, WorkerGone, WorkerReady
+from mapreduce.events import Failed, Succeeded, WorkerGone, WorkerReady
 from mapreduce.testing import run_sequential
 
 from .attempts import attempts
@@ -197,14 +197,15 @@ def test_a_careful_block_function_gets_one_record_at_a_time() -> None:
         assert error.message.endswith(f"record: '{'r' * 200}'…")
 
 
-def test_an_attempt_after_a_careful_one_does_not_take_over_its_record() -> None:
+@pytest.mark.parametrize("fails", [False, True])
+def test_an_attempt_after_a_careful_one_does_not_take_over_its_record(fails: bool) -> None:
     def mapper(record: str) -> Any:
         if Path("crash").exists():
             os._exit(9)
-        yield record, 1
+        yield record, 1 // (not fails)
 
     with attempts(Job("later", Records(["a"]), mapper, Sum())) as tried:
-        assert isinstance(tried.run(careful=True), Succeeded)
+        assert isinstance(tried.run(careful=True), Failed if fails else Succeeded)
         Path("crash").touch()
         assert tried.error_of().place == "crash:9"
 

@@ -25,7 +25,7 @@ from typing import Any
 
 import pytest
 
-from mapreduce import Collect, Job, JsonLines, Records, Sum, Text, blocks, run
+from mapreduce import Collect, Count, Job, JsonLines, Records, Sum, Text, blocks, run
 from mapreduce.codec import pack
 from mapreduce.errors import JobError
 from mapreduce.events import Succeeded
@@ -242,6 +242,26 @@ class ForksInSetup:
         yield line.split()[0], 1
 
 
+class ForksInTeardown(ForksInSetup):
+    """And one whose teardown does."""
+
+    def setup(self, ctx: Any) -> None:
+        self.at_the_end = fork_and_go_on
+
+    def teardown(self) -> None:
+        self.at_the_end()
+
+
+class ForksAtTheEnd:
+    """A reduce whose teardown forks."""
+
+    def __call__(self, key: str, values: Any) -> Any:
+        yield key, sum(values)
+
+    def teardown(self) -> None:
+        fork_and_go_on()
+
+
 @pytest.mark.covers("U18", "os.fork in every function, where the child goes on")
 @pytest.mark.parametrize(
     "options",
@@ -251,10 +271,24 @@ class ForksInSetup:
         {"map": forking_blocks, "reduce": Collect()},
         {"map": forking_blocks, "reduce": None},
         {"map": ForksInSetup(), "reduce": Sum()},
+        {"map": ForksInTeardown(), "reduce": Count()},
+        {"map": ForksInTeardown(), "reduce": None},
         {"map": plain_map, "reduce": forking_reduce},
+        {"map": plain_map, "reduce": ForksAtTheEnd()},
         {"map": plain_map, "reduce": Sum(), "partition": forking_partition, "shards": 3},
     ],
-    ids=["map", "map only", "blocks", "blocks only", "setup", "reduce", "partition"],
+    ids=[
+        "map",
+        "map only",
+        "blocks",
+        "blocks only",
+        "setup",
+        "teardown",
+        "teardown only",
+        "reduce",
+        "reduce teardown",
+        "partition",
+    ],
 )
 def test_a_forked_child_that_comes_back_changes_nothing(
     options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
