@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,23 @@ def test_workers_find_all_that_they_need_already_imported() -> None:
     )
     told = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
     assert told.stdout == "True\n"
+
+
+def test_a_forkserver_that_is_killed_is_replaced_and_nobody_is_blamed() -> None:
+    def mapper(record: str) -> Any:
+        while not Path("go").exists():
+            Path(f"begun-{record}").touch()
+            time.sleep(0.005)
+        yield record, 1
+
+    with attempts(Job("served", Records(["a", "b"], split_size=1), mapper, Sum()), workers=2) as tried:
+        started = [tried.start(0), tried.start(1)]
+        tried.until(lambda: len(list(Path().glob("begun-*"))) == 2, "both have begun")
+        os.kill(vars(forkserver._forkserver)["_forkserver_pid"], signal.SIGKILL)
+        assert {type(tried.end_of(attempt).error) for attempt in started} == {WorkerKilled}
+        Path("go").touch()
+        assert isinstance(tried.run(0), Succeeded)
+        assert isinstance(tried.run(1), Succeeded)
 
 
 # ---------------------------------------------------------------- which record
