@@ -59,6 +59,8 @@ def _memory_error(error: MemoryError, where: str) -> MapReduceError:
 
 def _told(kind: type[E2], error: BaseException, message: str, hint: str) -> E2:
     frames = _user_frames(error.__traceback__)
+    if not frames and error.__cause__:  # Python turned the StopIteration of a function into a RuntimeError
+        frames = _user_frames(error.__cause__.__traceback__)
     return kind(
         message,
         hint=hint,

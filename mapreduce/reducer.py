@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -13,7 +12,6 @@ from mapreduce.aggregates import Aggregate, Together, as_aggregate
 from mapreduce.context import Context
 from mapreduce.errors import KeyTypeError, MapReduceError, RecordError, UserFunctionError
 from mapreduce.failures import interrupts, is_raised_by_user, located, safe_repr, user_error
-from mapreduce.forks import end_in_child
 from mapreduce.functions import function_name, set_up, takes_frames
 from mapreduce.job import Job
 from mapreduce.keys import order_bytes
@@ -156,13 +154,11 @@ def _write_states(aggregate: Aggregate, parts: list[Pairs], writer: RecordWriter
 def _write_groups(reduce: Reduce, name: str, batches: Iterable[list[Group]], writer: RecordWriter) -> float:
     """Seconds in the reduce function."""
     records = Timed([])
-    process = os.getpid()
     for batch in batches:
         gc.disable()
         try:
             records = Timed(reduce(batch), records.seconds)
             writer.write(records)
-            end_in_child(process)
         except RecordError as error:
             raise located(error, f"reduce {name}", None) from None
         finally:

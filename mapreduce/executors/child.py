@@ -9,10 +9,12 @@ leaving takes no further request, because only a new process is as it was. To it
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import gc
 import os
 import signal
 import sys
+import traceback
 from multiprocessing import current_process, forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -38,13 +40,19 @@ def main(pipe: Connection, printed: Connection, crash_log: str, last_record: str
     vars(current_process())["_config"]["daemon"] = False  # functions may use multiprocessing
     captured = Captured(printed)
     log = os.open(crash_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    faulthandler.enable(log)  # a job may crash while it is loaded
+    code = 1
     try:
         _serve(WorkerChannel(pipe), captured, log, Path(last_record))
+        code = 0
     except (EOFError, BrokenPipeError, ConnectionResetError):
-        pass
+        code = 0
+    except BaseException:
+        traceback.print_exc()  # the coordinator reads what is printed here
+        raise
     finally:
         captured.restore()
-        os._exit(0 if sys.exc_info()[0] is None else 1)
+        os._exit(code)  # no thread and no exit handler of a function's is waited for
 
 
 def _die_with_parent() -> None:

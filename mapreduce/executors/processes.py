@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import forkserver, get_context
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from types import ModuleType
@@ -38,6 +38,11 @@ _LOG_BYTES = 64_000
 _STACK_PATIENCE = 0.5
 """Seconds for a worker to write its stack: it only writes, whatever it does otherwise."""
 _STACK_QUIET = 0.03
+_START_WAITS = (0.02, 0.1)
+"""Seconds."""
+_UNKNOWN_CODE = 255
+"""What multiprocessing tells when the forkserver did not."""
+_SERVER_PATIENCE = 0.05
 _END_PATIENCE = 5.0
 """Seconds for a killed process to end; one that waits for a dead disk may take longer, and is left alone."""
 
@@ -50,6 +55,8 @@ class _Worker:
     printed: output.Printed
     log: Path
     last_record: Path
+    server: int | None
+    """Process id of the forkserver that it came from."""
     attempt: Attempt | None = None
     nonce: str = ""
     ready: bool = False
@@ -154,7 +161,7 @@ class ProcessExecutor:
         )
         try:
             with _without_main():
-                process.start()
+                _start(process)
         except (OSError, EOFError) as error:
             for pipe in (here, reading):
                 pipe.close()
@@ -162,7 +169,8 @@ class ProcessExecutor:
         finally:
             there.close()
             writing.close()
-        worker = _Worker(number, process, Channel(here), output.Printed(reading), log, last)
+        server = vars(forkserver._forkserver)["_forkserver_pid"]
+        worker = _Worker(number, process, Channel(here), output.Printed(reading), log, last, server)
         self._alive[number] = worker
         self._listen(worker.channel.fileno(), worker, self._hear)
         self._listen(worker.printed.fileno(), worker, self._read_output)
@@ -282,7 +290,7 @@ class ProcessExecutor:
         where, record = last_record(worker.last_record) if worker.attempt else ("", "")
         return Ending(
             process=worker.process.pid,
-            code=worker.process.exitcode,
+            code=_exit_code(worker),
             attempt=str(worker.attempt) if worker.attempt else "",
             where=where,
             record=record,
@@ -315,6 +323,35 @@ def _without_main() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = main
+
+
+def _start(process: ForkServerProcess) -> None:
+    """Start a process; once more if the forkserver has just been killed, which is noticed by starting it."""
+    for wait in _START_WAITS:
+        try:
+            return process.start()
+        except (OSError, EOFError):
+            time.sleep(wait)
+    return process.start()
+
+
+def _exit_code(worker: _Worker) -> int | None:
+    """Of a worker whose forkserver has ended nobody tells it: the kernel killed it then."""
+    code = worker.process.exitcode
+    if code != _UNKNOWN_CODE:
+        return code
+    time.sleep(_SERVER_PATIENCE)  # an ending process closes its pipes first
+    return -signal.SIGKILL if _has_ended(worker.server) else code
+
+
+def _has_ended(process: int | None) -> bool:
+    """Whether a child of this process has."""
+    if process is None:
+        return False
+    try:
+        return os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return True
 
 
 # ---------------------------------------------------------------- stacks

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from mapreduce.errors import (
     WorkerCrash,
     WorkerKilled,
 )
-from mapreduce.events import Succeeded, WorkerGone, WorkerReady
+from mapreduce.events import Failed, Succeeded, WorkerGone, WorkerReady
 from mapreduce.testing import run_sequential
 
 from .attempts import attempts
@@ -167,6 +168,23 @@ def test_workers_find_all_that_they_need_already_imported() -> None:
     assert told.stdout == "True\n"
 
 
+def test_a_forkserver_that_is_killed_is_replaced_and_nobody_is_blamed() -> None:
+    def mapper(record: str) -> Any:
+        while not Path("go").exists():
+            Path(f"begun-{record}").touch()
+            time.sleep(0.005)
+        yield record, 1
+
+    with attempts(Job("served", Records(["a", "b"], split_size=1), mapper, Sum()), workers=2) as tried:
+        started = [tried.start(0), tried.start(1)]
+        tried.until(lambda: len(list(Path().glob("begun-*"))) == 2, "both have begun")
+        os.kill(vars(forkserver._forkserver)["_forkserver_pid"], signal.SIGKILL)
+        assert {type(tried.end_of(attempt).error) for attempt in started} == {WorkerKilled}
+        Path("go").touch()
+        assert isinstance(tried.run(0), Succeeded)
+        assert isinstance(tried.run(1), Succeeded)
+
+
 # ---------------------------------------------------------------- which record
 
 
@@ -197,14 +215,15 @@ def test_a_careful_block_function_gets_one_record_at_a_time() -> None:
         assert error.message.endswith(f"record: '{'r' * 200}'…")
 
 
-def test_an_attempt_after_a_careful_one_does_not_take_over_its_record() -> None:
+@pytest.mark.parametrize("fails", [False, True])
+def test_an_attempt_after_a_careful_one_does_not_take_over_its_record(fails: bool) -> None:
     def mapper(record: str) -> Any:
         if Path("crash").exists():
             os._exit(9)
-        yield record, 1
+        yield record, 1 // (not fails)
 
     with attempts(Job("later", Records(["a"]), mapper, Sum())) as tried:
-        assert isinstance(tried.run(careful=True), Succeeded)
+        assert isinstance(tried.run(careful=True), Failed if fails else Succeeded)
         Path("crash").touch()
         assert tried.error_of().place == "crash:9"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import os
 import sys
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from mapreduce import Collect, Job, JsonLines, Max, Records, Sum, Text, blocks, run
+from mapreduce import Collect, Identity, Job, JsonLines, Max, Records, Sum, Text, blocks, run
 from mapreduce.errors import (
     JobError,
     KeyTypeError,
@@ -26,6 +27,11 @@ from mapreduce.errors import (
     ValueTypeError,
     WorkerCrash,
 )
+from mapreduce.events import Succeeded
+from mapreduce.shuffle import streaming
+from mapreduce.testing import run_sequential
+
+from .attempts import attempts
 
 OUT = Path("out")
 LINES = [f"line {n}" for n in range(5_000)]
@@ -75,6 +81,10 @@ def leave(line: str) -> Any:
     sys.exit(0)
 
 
+def keyboard_interrupt(line: str) -> Any:
+    raise KeyboardInterrupt
+
+
 def generator_exit(line: str) -> Any:
     raise GeneratorExit
 
@@ -102,6 +112,7 @@ MAP_FAULTS: list[tuple[str, Callable[[str], Any], type[MapReduceError], str, str
 ]
 
 
+@pytest.mark.covers("U20", "a scalar, str, 3-tuple … where a pair belongs, halfway through a generator")
 @pytest.mark.parametrize(
     ("give", "kind", "says", "hint"), [c[1:] for c in MAP_FAULTS], ids=[c[0] for c in MAP_FAULTS]
 )
@@ -114,6 +125,44 @@ def test_a_map_that_misbehaves_on_one_record(
     assert repr(LINES[BAD]) in error.message
     assert says in error.message
     assert hint in error.hint
+
+
+@pytest.mark.covers("U20", "None, a scalar or a str where an iterable of pairs belongs")
+@pytest.mark.parametrize("on", ["serial", "processes"])
+@pytest.mark.parametrize(
+    ("given", "kind", "says"),
+    [
+        (3, UserFunctionError, "'int' object is not iterable"),
+        ("ab", PairError, "a str where a pair belongs"),
+        ("", None, ""),
+        (None, None, ""),
+    ],
+)
+def test_what_a_map_gives_must_be_an_iterable_of_pairs(on: Any, given: Any, kind: Any, says: str) -> None:
+    def mapper(line: str) -> Any:
+        return given if line == LINES[BAD] else [(line, 1)]
+
+    if kind is None:
+        assert len(list(run(Job("nothing", Records(LINES), mapper, Sum()), on=on))) == len(LINES) - 1
+        return
+    error = fails(kind, on=on, map=mapper)
+    assert says in error.message
+    assert f"in.log, byte {OFFSET:,}" in error.message
+    assert repr(LINES[BAD]) in error.message
+
+
+def raising_midway(line: str) -> Any:
+    yield line, 1
+    if line == LINES[BAD]:
+        raise LookupError("midway")
+    yield line, 2
+
+
+@pytest.mark.covers("U20", "a generator that raises midway")
+@pytest.mark.parametrize("reduce", [Sum(), None])
+def test_nothing_of_a_generator_that_raises_midway_is_visible(reduce: Any) -> None:
+    error = fails(UserFunctionError, on="processes", map=raising_midway, reduce=reduce)
+    assert f"in.log, byte {OFFSET:,}: LookupError: midway" in error.message
 
 
 def test_blocks_are_replayed_record_by_record_too() -> None:
@@ -157,11 +206,104 @@ class Hostile(Exception):
     __repr__ = __str__
 
 
+@pytest.mark.covers("U21", "an exception with a hostile __str__, which can't be pickled")
 def test_an_exception_that_can_t_be_shown_is_still_reported() -> None:
     def mapper(line: str) -> Any:
         raise Hostile
 
     assert "Hostile: <its text can't be made>" in fails(UserFunctionError, on="processes", map=mapper).message
+
+
+def base_exception(line: str) -> Any:
+    raise BaseException("the base of all")
+
+
+def stop_iteration(line: str) -> Any:
+    raise StopIteration
+
+
+RAISED = [leave, generator_exit, keyboard_interrupt, base_exception, stop_iteration]
+
+
+@pytest.mark.covers("U21", "SystemExit, GeneratorExit, KeyboardInterrupt, BaseException, StopIteration")
+@pytest.mark.parametrize("raises", RAISED, ids=lambda raises: raises.__name__)
+@pytest.mark.parametrize("role", ["map", "plain map", "reduce", "combine"])
+def test_whatever_a_function_raises_is_told_as_its_error(role: str, raises: Callable[[str], Any]) -> None:
+    def plain(line: str) -> Any:
+        return [raises(line) if line == LINES[BAD] else (line, 1)]
+
+    def reduce(key: str, values: Iterator[int]) -> Any:
+        if role == "reduce" and key == LINES[BAD]:
+            raises(key)
+        yield key, sum(values)
+
+    def combine(key: str, values: Iterator[int]) -> int:
+        return sum(values) if key != LINES[BAD] else raises(key)
+
+    mapper = {"map": on_bad(raises), "plain map": plain}.get(role, twice)
+    error = fails(
+        UserFunctionError,
+        on="processes",
+        map=mapper,
+        reduce=reduce,
+        combine=combine if role == "combine" else None,
+    )
+    assert f"{role.removeprefix('plain ')} `" in error.message
+    assert repr(LINES[BAD]) in error.message
+    assert f"in {raises.__name__}" in error.details
+
+
+def twice(line: str) -> Any:
+    return [(line, 1), (line, 1)]
+
+
+@pytest.mark.covers("U21", "an emit in __del__ and in atexit")
+def test_what_is_emitted_when_all_is_over_is_not_taken() -> None:
+    class Late:
+        def __init__(self, ctx: Any) -> None:
+            self.ctx = ctx
+
+        def __del__(self) -> None:
+            self.ctx.count("late")
+
+    kept: list[Any] = []
+
+    def mapper(line: str, ctx: Any) -> Any:
+        ctx.count("calls")
+        kept[:] = [Late(ctx)]
+        atexit.register(ctx.count, "too late")
+        yield line, 1
+
+    result = run(Job("late", Records(["a", "b"], split_size=1), mapper, Sum()), workers=1)
+    assert list(result) == [("a", 1), ("b", 1)]
+    assert result.counters == {"calls": 2}
+
+
+def nested(line: str) -> Any:
+    value: list[Any] = []
+    for _ in range(100_000):
+        value = [value]
+    return line, value
+
+
+def endless_recursion(line: str) -> Any:
+    return endless_recursion(line)
+
+
+@pytest.mark.covers("U22", "a list nested 100,000 deep, and endless recursion")
+@pytest.mark.parametrize(
+    ("give", "kind", "says"),
+    [(nested, ValueTypeError, "nested more than"), (endless_recursion, UserFunctionError, "RecursionError")],
+)
+def test_depth_is_a_typed_error_and_the_worker_survives(give: Any, kind: Any, says: str) -> None:
+    with attempts(Job("deep", Records(["good", LINES[BAD]], split_size=1), on_bad(give), Collect())) as tried:
+        process = tried.process_of(tried.until(lambda: tried.ready, "a worker is ready")[0])
+        error = tried.error_of(1)
+        assert type(error) is kind
+        assert says in error.message
+        assert "on_bad.<locals>.mapper` (test_function_faults.py:" in error.message
+        assert isinstance(tried.run(0), Succeeded)
+        assert tried.process_of(tried.ready[0]) == process
 
 
 def test_a_record_whose_repr_fails_is_still_reported() -> None:
@@ -176,6 +318,39 @@ def test_a_record_whose_repr_fails_is_still_reported() -> None:
 def reduce_raises(key: str, values: Iterator[int]) -> Any:
     if key == LINES[BAD]:
         raise LookupError("not there")
+
+
+UNTIDY = {
+    "reads some": lambda values: [next(values)],
+    "reads none": lambda values: [],
+    "changes what it read": lambda values: [listed := list(values), listed.clear(), [len(listed)]][2],
+    "keeps them": lambda values: [KEPT.append(values), next(values)][1:],
+}
+KEPT: list[Any] = []
+
+
+@pytest.mark.covers("U15", "a reduce that does not exhaust its values, keeps them, or changes what it read")
+@pytest.mark.parametrize("use", UNTIDY)
+@pytest.mark.parametrize("large", [False, True], ids=["in memory", "streamed"])
+def test_values_that_a_reduce_leaves_are_skipped(
+    use: str, large: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if large:
+        monkeypatch.setattr(streaming, "RANGE_BYTES", 1_000)
+
+    def reduce(key: int, values: Any) -> Any:
+        yield key, UNTIDY[use](iter(values))
+
+    job = Job("untidy", Records([(n % 7, n) for n in range(2_000)]), Identity(), reduce, shards=2)
+    result = run(job, on="serial")
+    assert [result.part_bytes(part) for part in result.parts] == run_sequential(job).parts
+
+
+@pytest.mark.covers("U15", "a reduce that iterates its values twice: streamed")
+def test_a_second_pass_over_streamed_values_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "RANGE_BYTES", 1_000)
+    with pytest.raises(UserFunctionError, match="iterated twice"):
+        run(Job("twice", Records([(1, n) for n in range(2_000)]), Identity(), reduce_twice), on="serial")
 
 
 def reduce_twice(key: str, values: Iterator[int]) -> Any:
@@ -199,6 +374,7 @@ REDUCE_FAULTS: list[tuple[str, Any, type[MapReduceError], str]] = [
 ]
 
 
+@pytest.mark.covers("U15", "a second pass over the values")
 @pytest.mark.parametrize(
     ("reduce", "kind", "says"), [c[1:] for c in REDUCE_FAULTS], ids=[c[0] for c in REDUCE_FAULTS]
 )
@@ -233,18 +409,6 @@ def test_a_value_that_would_not_come_back() -> None:
 def test_a_line_feed_in_text_output() -> None:
     error = fails(RecordError, map=on_bad(lambda line: "two\nlines"), reduce=None, output=Text(OUT))
     assert "would be read back as another" in error.message
-
-
-def test_a_function_that_can_t_be_pickled_names_the_variable() -> None:
-    lock = threading.Lock()
-
-    def mapper(line: str) -> Any:
-        with lock:
-            yield line, 1
-
-    error = fails(SerializationError, on="processes", map=mapper)
-    assert "the variable `lock` (lock) of map function" in error.message
-    assert "inside the function" in error.hint
 
 
 def test_side_data_that_can_t_be_pickled_names_its_entry() -> None:
@@ -337,6 +501,7 @@ def changing(line: str) -> Any:
     values.append(3)
 
 
+@pytest.mark.covers("U14", "the same list emitted again and again, and appended to in between")
 @pytest.mark.parametrize("first", [[], ["plain"] * 5_000], ids=["at once", "after plain values"])
 def test_later_changes_to_an_emitted_value_have_no_effect(first: list[str]) -> None:
     def mapper(line: str, ctx: Any) -> Any:
@@ -348,6 +513,7 @@ def test_later_changes_to_an_emitted_value_have_no_effect(first: list[str]) -> N
     assert result.counters == {"calls": len(first) + 1}
 
 
+@pytest.mark.covers("U14", "a record that is changed after it was given: by a reduce, and without one")
 def test_later_changes_to_a_record_have_no_effect() -> None:
     def mapper(line: str) -> Any:
         yield line, 1
@@ -366,6 +532,7 @@ def test_later_changes_to_a_record_have_no_effect() -> None:
     assert list(run(Job("map", Records(["x"]), records), on="serial")) == wanted
 
 
+@pytest.mark.covers("U14", "a combine that gives one list again and again")
 def test_a_combine_that_gives_one_list_again_and_again() -> None:
     shared: list[int] = []
 
@@ -378,13 +545,3 @@ def test_a_combine_that_gives_one_list_again_and_again() -> None:
 
     job = Job("shared", Records(range(10)), lambda n: [(n % 3, [n])], reduce, combine=combine)
     assert list(run(job, on="serial")) == [(0, 18), (1, 12), (2, 15)]
-
-
-def test_what_functions_print_does_not_mix_with_results(capfd: pytest.CaptureFixture[str]) -> None:
-    def mapper(line: str) -> Any:
-        print("chatter")
-        os.write(1, b"more chatter\n")
-        yield line, 1
-
-    assert list(run(Job("chatty", Records(["a"]), mapper, Sum()), workers=1)) == [("a", 1)]
-    assert capfd.readouterr().out == ""
