@@ -74,10 +74,10 @@ def _digest(fields: dict[str, Any]) -> str:
 def _read_plan(store: Store, name: str) -> tuple[Plan, Invocation | None]:
     where = store.root / name
     try:
-        fields = json.loads(store.read(name))
-        digest = fields.pop("digest")
+        data = store.read(name)
+        fields = json.loads(data)
         newer = fields["format"] > FORMAT
-        whole = digest == _digest(fields)
+        whole = canonical_json(fields) == data and fields.pop("digest") == _digest(fields)
     except (ValueError, KeyError, TypeError, AttributeError, FileNotFoundError) as error:
         raise _damaged(where, f"{type(error).__name__}: {error}") from None
     if newer:
