@@ -21,7 +21,7 @@ NONE := $(if $(ARGS),|| [ $$? = 5 ]) # what ARGS choose may all lie in one of th
 REST := $(filter-out $(FIRST) tests/__pycache__, $(patsubst %/,%,$(wildcard tests/*/)))
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types layers matrix unit tests format bench lock clean
+.PHONY: help demo test lint types layers matrix unit tests sweep format bench lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
@@ -53,9 +53,13 @@ matrix: $(VENV)/.dev ## which test covers which row of the fault matrix; fails i
 
 tests: $(VENV)/.dev ## pytest with coverage; ARGS='-k name' chooses
 	@echo tests
-	@$(BIN)/python -m pytest -q -n auto --cov --cov-report= $(FIRST) $(ARGS) $(NONE)
-	@$(BIN)/python -m pytest -q --cov --cov-append --cov-report= $(REST) $(ARGS) $(NONE)
+	@$(BIN)/python -m pytest -q -m 'not sweep' -n auto --cov --cov-report= $(FIRST) $(ARGS) $(NONE)
+	@$(BIN)/python -m pytest -q -m 'not sweep' --cov --cov-append --cov-report= $(REST) $(ARGS) $(NONE)
 	@echo "coverage: $$($(BIN)/coverage report --format=total) %"
+
+sweep: $(VENV)/.dev ## faults at every moment and in every operation: minutes; ARGS='-k name' chooses
+	@echo sweep
+	@$(BIN)/python -m pytest -q -m sweep -n auto tests $(ARGS)
 
 unit: $(VENV)/.dev ## the unit tests alone; ARGS='-k name' chooses
 	@$(BIN)/python -m pytest -q tests/unit $(ARGS)

@@ -30,6 +30,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import msgpack
+import xxhash
 
 from mapreduce.errors import SerializationError, ValueTypeError
 
@@ -262,6 +263,23 @@ def pack(message: Any) -> bytes:
 def unpack(data: bytes) -> Any:
     """The plain data that `pack` wrote."""
     return msgpack.unpackb(data, strict_map_key=False, unicode_errors="surrogatepass")
+
+
+def seal(message: Any) -> bytes:
+    """A control record as MessagePack behind a digest, so that damage is noticed."""
+    content = pack(message)
+    return xxhash.xxh3_128_digest(content) + content
+
+
+def unseal(data: bytes) -> Any:
+    """The plain data that `seal` wrote. Raises ValueError if it is not what was written."""
+    content = data[_SEAL:]
+    if len(data) <= _SEAL or xxhash.xxh3_128_digest(content) != data[:_SEAL]:
+        raise ValueError("its digest does not fit its content")
+    return unpack(content)
+
+
+_SEAL = 16
 
 
 def canonical_json(value: Any) -> bytes:

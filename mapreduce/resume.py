@@ -6,16 +6,15 @@ same job goes on from there. Another job, other input or other versions are refu
 
 from __future__ import annotations
 
-import json
 import logging
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from mapreduce import manifest as manifests
 from mapreduce.changes import differences, only_reduce_changed
-from mapreduce.codec import canonical_json, from_plain, sha256, to_plain
+from mapreduce.codec import from_plain, seal, unseal
 from mapreduce.coordinator.log import Acceptance, Accepted, read_log
 from mapreduce.errors import JobChanged, ManifestError, WorkDamaged
 from mapreduce.figures import count
@@ -61,37 +60,23 @@ class Begun:
 
 def write_plan(store: Store, number: int, plan: Plan, invocation: Invocation | None) -> None:
     """Record what is to be done, before it is begun. Raises StorageError."""
-    fields = {"format": FORMAT, "plan": to_plain(plan), "invocation": to_plain(invocation)}
-    record = canonical_json({**fields, "digest": _digest(fields)})
+    record = seal({"format": FORMAT, "plan": plan, "invocation": invocation})
     if not store.create(layout.plan_name(number), record):
         raise WorkDamaged(f"{store.root / layout.plan_name(number)} was written by another process.")
-
-
-def _digest(fields: dict[str, Any]) -> str:
-    return sha256(canonical_json(fields))
 
 
 def _read_plan(store: Store, name: str) -> tuple[Plan, Invocation | None]:
     where = store.root / name
     try:
-        data = store.read(name)
-        fields = json.loads(data)
-        newer = fields["format"] > FORMAT
-        whole = canonical_json(fields) == data and fields.pop("digest") == _digest(fields)
-    except (ValueError, KeyError, TypeError, AttributeError, FileNotFoundError) as error:
-        raise _damaged(where, f"{type(error).__name__}: {error}") from None
-    if newer:
+        fields = unseal(store.read(name))
+    except (ValueError, FileNotFoundError) as error:
+        raise _damaged(where, str(error)) from None
+    if fields["format"] > FORMAT:
         raise WorkDamaged(
             f"{where} has format {fields['format']}; this version reads up to {FORMAT}.",
             hint="Go on with the version that began the run, or start afresh with --new.",
         )
-    if not whole:
-        raise _damaged(where, "its digest does not fit its content")
-    try:
-        plan: Plan = from_plain(Plan, fields["plan"])
-        return plan, from_plain(Invocation | None, fields["invocation"])
-    except (TypeError, ValueError, KeyError) as error:
-        raise _damaged(where, str(error)) from None
+    return from_plain(Plan, fields["plan"]), from_plain(Invocation | None, fields["invocation"])
 
 
 def _damaged(where: Path, why: str) -> WorkDamaged:

@@ -13,16 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import xxhash
-
-from mapreduce.codec import from_plain, pack, to_plain, unpack
+from mapreduce.codec import from_plain, seal, unseal
 from mapreduce.errors import StorageError, WorkDamaged
 from mapreduce.model import AttemptRecord, Result, TaskId
 from mapreduce.protocols import Store
 from mapreduce.store import layout
 
 FORMAT = 1
-_DIGEST = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +53,9 @@ class AcceptanceLog:
         if not accepted:
             return
         self._entries += 1
-        content = pack({"format": FORMAT, "accepted": [to_plain(acceptance) for acceptance in accepted]})
+        entry = seal({"format": FORMAT, "accepted": accepted})
         name = layout.log_name(self._session, self._entries)
-        if not self._store.create(name, _digest(content) + content, durable=False):
+        if not self._store.create(name, entry, durable=False):
             raise StorageError(f"{self._store.root / name} was written by another process.")
 
 
@@ -79,16 +76,12 @@ def read_log(store: Store) -> Accepted:
     return found
 
 
-def _digest(content: bytes) -> bytes:
-    return xxhash.xxh3_128_digest(content)
-
-
 def _parse(data: bytes) -> list[Acceptance] | None:
     """The acceptances of an entry; None if it is not what was written."""
-    content = data[_DIGEST:]
-    if len(data) <= _DIGEST or _digest(content) != data[:_DIGEST]:
+    try:
+        entry: dict[str, Any] = unseal(data)
+    except ValueError:
         return None
-    entry: dict[str, Any] = unpack(content)
     if entry["format"] > FORMAT:
         raise WorkDamaged(
             f"The run's log has format {entry['format']}; this version reads up to {FORMAT}.",

@@ -245,7 +245,6 @@ print(next(line.split()[1] for line in open("/proc/self/status") if line.startsw
 """
 
 
-@pytest.mark.slow
 @pytest.mark.covers("K10", "one key with 90 % of the pairs, 10**7 values")
 def test_a_huge_key_is_streamed_and_named() -> None:
     """In memory the shard takes 1.3 GB."""
@@ -278,7 +277,6 @@ def how_many(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.select(key=pl.lit("groups"), value=pl.len())
 
 
-@pytest.mark.slow
 @pytest.mark.covers("K11", "10**7 distinct keys for eight reducers, 10**6 for one")
 @pytest.mark.parametrize("shards", [1, 8])
 def test_ten_million_keys(shards: int) -> None:

@@ -258,6 +258,7 @@ def kill_at(moment: int) -> int:
     return done.returncode
 
 
+@pytest.mark.sweep
 @pytest.mark.timeout(300)
 def test_the_coordinator_killed_at_every_third_file_operation(lines: list[str]) -> None:
     assert kill_at(0) == 0

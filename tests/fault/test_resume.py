@@ -118,7 +118,7 @@ def test_new_starts_afresh() -> None:
 
 
 def test_resume_demands_a_run_that_can_go_on() -> None:
-    with pytest.raises(JobError, match="no run to .*out that can go on"):
+    with pytest.raises(JobError, match=r"no run to .*out that can go on"):
         run(job(), on="serial", resume=True)
     begin()
     assert run(job(), on="serial", resume=True).manifest.resumed == 1
@@ -167,9 +167,7 @@ CHANGES: list[tuple[str, Callable[[], object], dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.covers(
-    "C7", "a run goes on with other code, other options, another number of shards, other input"
-)
+@pytest.mark.covers("C7", "a run goes on with other code, options, number of shards, input")
 @pytest.mark.covers("D9", "an input that grew, was touched, is new or gone when the run goes on")
 @pytest.mark.parametrize(("change", "options", "told"), [c[1:] for c in CHANGES], ids=[c[0] for c in CHANGES])
 def test_a_changed_job_is_refused_with_what_has_changed(

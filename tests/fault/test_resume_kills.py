@@ -77,6 +77,18 @@ def was_killed(ended: Ended) -> bool:
     return ended.code == -signal.SIGKILL
 
 
+def test_killed_at_some_moments_and_gone_on_with(
+    runs: Runs, tmp_path: Path, expected: list[bytes], rng: random.Random
+) -> None:
+    """A sample of the sweep below."""
+    count = len(operations(runs, new_folder(tmp_path, "undisturbed")))
+    for number, how in itertools.product(rng.sample(range(1, count + 1), 4), KILLS):
+        folder = new_folder(tmp_path, f"{how}-{number}")
+        assert was_killed(runs.run(folder, f"op=* nth={number} do={how}")), f"operation {number} of {count}"
+        go_on(runs, folder, expected, 1)
+
+
+@pytest.mark.sweep
 @pytest.mark.timeout(300)
 @pytest.mark.covers("C1", "SIGKILL before, after and within every store operation, then the same run again")
 @pytest.mark.parametrize("how", KILLS)
@@ -92,6 +104,7 @@ def test_killed_at_every_store_operation_and_gone_on_with(
         shutil.rmtree(folder)
 
 
+@pytest.mark.sweep
 @pytest.mark.timeout(300)
 @pytest.mark.covers("C2", "two SIGKILLs in a row, the second while the run goes on; moments by chance")
 def test_killed_twice_in_a_row(runs: Runs, tmp_path: Path, expected: list[bytes], rng: random.Random) -> None:
@@ -114,6 +127,7 @@ def test_killed_twice_in_a_row(runs: Runs, tmp_path: Path, expected: list[bytes]
         shutil.rmtree(folder)
 
 
+@pytest.mark.sweep
 @pytest.mark.timeout(300)
 @pytest.mark.covers("C1", "SIGKILL of the coordinator at every fourth store operation, with real workers")
 def test_killed_with_real_workers(runs: Runs, tmp_path: Path, expected: list[bytes]) -> None:
@@ -129,6 +143,7 @@ def test_killed_with_real_workers(runs: Runs, tmp_path: Path, expected: list[byt
         shutil.rmtree(folder)
 
 
+@pytest.mark.sweep
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("how", KILLS)
 def test_a_job_without_a_reduce_killed_at_every_store_operation(

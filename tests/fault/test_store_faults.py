@@ -12,6 +12,8 @@ import pytest
 from fault.small_run import Ended, Runs, new_folder, parts, small_job, told
 from mapreduce.testing import run_sequential
 
+pytestmark = pytest.mark.sweep
+
 WAYS = ("eio", "enospc", "timeout", "lost_reply", "short")
 TIMES = ("once", "always")
 TWO_MAPS = 150
