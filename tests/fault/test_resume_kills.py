@@ -57,12 +57,15 @@ def go_on(
     accepted, before = tasks_accepted(folder), calls(folder)
     had_manifest = (folder / "out/_manifest.json").exists()
     begun = any(folder.glob(".out.mapreduce/*/plan/*"))
+    committed = [path.read_bytes() for path in folder.glob(".out.mapreduce/*/result/_COMMIT")]
     ended = runs.run(folder, **options)  # type: ignore[arg-type]
     if had_manifest and not begun:
         assert ended.kind == "OutputExists", "it was over, but for what nobody needs"
     else:
         assert ended.code == 0, ended
     assert parts(folder) == expected
+    if committed:
+        assert (folder / "out/_manifest.json").read_bytes() == committed[0], "what was committed is final"
     assert tasks_called(calls(folder) - before) & accepted == set(), "what was accepted did not run again"
     assert len(tasks_called(call for call, times in calls(folder).items() if times > 1)) <= deaths * running
     keys = told(folder)
@@ -75,6 +78,16 @@ def go_on(
 
 def was_killed(ended: Ended) -> bool:
     return ended.code == -signal.SIGKILL
+
+
+def test_a_sink_that_has_its_mark_is_not_told_again(
+    runs: Runs, tmp_path: Path, expected: list[bytes]
+) -> None:
+    folder = new_folder(tmp_path, "marked")
+    assert was_killed(runs.run(folder, "op=put path=_sinks do=kill_after"))
+    assert len(told(folder)) == 1
+    go_on(runs, folder, expected, 1)
+    assert len(told(folder)) == 1
 
 
 def test_killed_at_some_moments_and_gone_on_with(
