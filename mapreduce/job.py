@@ -75,7 +75,7 @@ class Job:
     max_attempts: int = 4
     """Attempts a task."""
     timeout: float | None = None
-    """Seconds that an attempt may run; None: as long as it takes."""
+    """Seconds that an attempt may run in a worker process; None: as long as it takes."""
     memory: int | str | None = None
     """Bytes that a worker process may hold, interpreter and libraries included, such as "512MB"; None: its
     share of four fifths of the machine. An attempt that takes more is stopped and tried once more, alone."""

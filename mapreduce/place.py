@@ -18,7 +18,7 @@ from mapreduce.job import Job
 from mapreduce.model import Plan
 from mapreduce.protocols import Store
 from mapreduce.store import inputs, layout, open_store
-from mapreduce.store.local import storage_errors
+from mapreduce.store.local import make_directory, storage_errors
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def run_directory(place: Place, lock: BinaryIO | None = None, *, keep: bool = Fa
             lock = _locked(place.directory)
     try:
         with storage_errors("create", place.output):
-            place.output.mkdir(parents=True, exist_ok=True)
+            make_directory(place.output)
         for other in place.root.iterdir():
             if other.name != place.run_id:
                 _remove_if_dead(other)

@@ -7,6 +7,8 @@ same job goes on from there. Another job, other input or other versions are refu
 from __future__ import annotations
 
 import logging
+import os
+import stat
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -99,6 +101,9 @@ def find_begun(place: Place) -> Begun | None:
     for directory in sorted(place.root.iterdir(), key=lambda path: path.name, reverse=True):
         if (directory / layout.ENDED).exists() or not (directory / layout.PLANS).is_dir():
             continue
+        if not _is_ours(directory):
+            logger.warning("%s may have been written by others: no run goes on from there", directory)
+            continue
         lock = try_lock(directory)
         if lock is None:
             continue
@@ -111,6 +116,12 @@ def find_begun(place: Place) -> Begun | None:
             return begun
         lock.close()
     return None
+
+
+def _is_ours(directory: Path) -> bool:
+    """Whether only this user can have written what is there: data that is read back is trusted."""
+    status = os.lstat(directory)
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o022
 
 
 def _read(place: Place, lock: BinaryIO) -> Begun | None:
@@ -164,11 +175,11 @@ def plan_to_go_on(begun: Begun, plan: Plan, *, accept_new_code: bool) -> Plan | 
     Results that are kept with their runs have no place that a changed job could mix up: it begins anew.
     Raises JobChanged.
     """
+    if begun.committed is None and not begun.accepted.by_task:
+        return None
     changes = differences(begun.plan, plan)
     if not changes:
         return begun.plan
-    if begun.committed is None and not begun.accepted.by_task:
-        return None
     if begun.place.kept and begun.committed is None and not accept_new_code:
         logger.info("the job has changed since run %s: %s", begun.place.run_id, "; ".join(changes))
         return None

@@ -135,6 +135,23 @@ def test_a_run_that_has_ended_is_not_run_again() -> None:
     assert {path: path.read_bytes() for path in Path("out").rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.parametrize("mode", [0o770, 0o702])
+def test_no_run_goes_on_from_what_others_may_have_written(mode: int) -> None:
+    begin()
+    (directory,) = Path(".out.mapreduce").iterdir()
+    directory.chmod(mode)
+    assert run(job(), on="serial").manifest.resumed == 0
+    assert CALLS.count("map a") == 2
+
+
+def test_no_run_goes_on_from_a_link() -> None:
+    begin()
+    (directory,) = Path(".out.mapreduce").iterdir()
+    directory.rename("elsewhere")
+    directory.symlink_to(Path("elsewhere").absolute())
+    assert run(job(), on="serial").manifest.resumed == 0
+
+
 # ---------------------------------------------------------------- what is refused
 
 
