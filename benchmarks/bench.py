@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bench", description="The engine's benchmark.")
-    parser.add_argument("--size", type=_size, default=10**9, help="of the log, such as 200MB (1GB)")
+    parser.add_argument("--size", type=size_of, default=10**9, help="of the log, such as 200MB (1GB)")
     parser.add_argument("--seed", type=int, default=1, help="of the log (1)")
     parser.add_argument("--runs", type=int, default=5, help="rounds (5)")
     parser.add_argument(
@@ -97,7 +97,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _size(text: str) -> int:
+def size_of(text: str) -> int:
     match = re.fullmatch(r"(\d+) ?(\w*)", text)
     if match is None or match[2] not in UNITS:
         raise argparse.ArgumentTypeError(
@@ -160,7 +160,7 @@ def _contest(results: Sequence[Result], rounds: int, plain_rounds: int) -> None:
 def _run(result: Result) -> None:
     """One run, and its answer. A failure is noted in the result."""
     program = result.program
-    _clear()
+    clear()
     run = measure(program.command, cwd=ROOT)
     print(f"  {program.job} {program.name}: {run.seconds:.2f} s", file=sys.stderr, flush=True)
     if run.code:
@@ -174,7 +174,7 @@ def _run(result: Result) -> None:
     result.runs.append(run)
 
 
-def _clear() -> None:
+def clear() -> None:
     if OUTPUT.is_dir():
         shutil.rmtree(OUTPUT)
     OUTPUT.unlink(missing_ok=True)
@@ -187,7 +187,7 @@ def _fixed_costs() -> list[FixedCost]:
     empty = FixedCost("a job without records, from the shell", EMPTY_BAR)
     imports = FixedCost("import mapreduce", IMPORT_BAR)
     for _ in range(FIXED_RUNS):
-        _clear()
+        clear()
         empty.seconds.append(_seconds(empty, engine("empty")))
         bare = _seconds(imports, python("-c", "pass"))
         imports.seconds.append(_seconds(imports, python("-c", "import mapreduce")) - bare)

@@ -14,14 +14,15 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from benchmarks.bench import _size
-from benchmarks.programs import OUTPUT, ROOT, answer, engine, prepared_log
+from benchmarks.bench import clear, size_of
+from benchmarks.programs import ROOT, answer, engine, prepared_log
 
 BAR = 1.1
 
@@ -62,7 +63,7 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.kills", description=__doc__)
-    parser.add_argument("--size", type=_size, default=10**9, help="of the log, such as 200MB (1GB)")
+    parser.add_argument("--size", type=size_of, default=10**9, help="of the log, such as 200MB (1GB)")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--workers", type=int, default=6)
     parser.add_argument("--every", type=float, default=2.0, help="seconds between two kills (2)")
@@ -73,22 +74,21 @@ def _options() -> argparse.Namespace:
 def _round(command: list[str], options: argparse.Namespace, rng: random.Random) -> dict[str, Disturbed]:
     undisturbed = _run(command, lambda _: 0)
 
-    def a_third(pid: int) -> int:
+    def a_third(process: subprocess.Popen[bytes]) -> int:
         time.sleep(undisturbed.seconds / 2)
-        chosen = rng.sample(workers_of(pid), max(1, options.workers // 3))
+        chosen = rng.sample(workers_of(process.pid), max(1, options.workers // 3))
         for worker in chosen:
             os.kill(worker, signal.SIGKILL)
         return len(chosen)
 
-    def now_and_then(pid: int) -> int:
+    def now_and_then(process: subprocess.Popen[bytes]) -> int:
         kills = 0
-        while True:
-            time.sleep(options.every)
-            found = workers_of(pid)
-            if not found:
-                return kills
-            os.kill(rng.choice(found), signal.SIGKILL)
-            kills += 1
+        while not _ends_within(process, options.every):
+            found = workers_of(process.pid)
+            if found:
+                os.kill(rng.choice(found), signal.SIGKILL)
+                kills += 1
+        return kills
 
     return {
         "undisturbed": undisturbed,
@@ -97,14 +97,24 @@ def _round(command: list[str], options: argparse.Namespace, rng: random.Random) 
     }
 
 
-def _run(command: list[str], disturb: Callable[[int], int]) -> Disturbed:
-    subprocess.run(["rm", "-rf", str(OUTPUT)], check=True)
-    begin = time.monotonic()
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-        kills = disturb(process.pid)
-        assert process.stdout is not None
-        document = json.load(process.stdout)
-    seconds = time.monotonic() - begin
+def _ends_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def _run(command: list[str], disturb: Callable[[subprocess.Popen[bytes]], int]) -> Disturbed:
+    clear()
+    with tempfile.TemporaryFile() as told:
+        begin = time.monotonic()
+        process = subprocess.Popen(command, cwd=ROOT, stdout=told, stderr=subprocess.DEVNULL)
+        kills = disturb(process)
+        process.wait()
+        seconds = time.monotonic() - begin
+        told.seek(0)
+        document = json.load(told)
     if process.returncode:
         sys.exit(f"exit code {process.returncode}: {document}")
     lost = sum(attempt["seconds"] for attempt in document["attempts"] if attempt["outcome"] == "lost")
