@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import xxhash
@@ -40,6 +41,8 @@ class Accepted:
 
     by_task: dict[TaskId, Acceptance] = field(default_factory=dict)
     damaged: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    """Entries that are not there, though a later one of the session is."""
     sessions: int = 0
 
 
@@ -65,12 +68,18 @@ class AcceptanceLog:
 def read_log(store: Store) -> Accepted:
     """All acceptances. Raises StorageError, and WorkDamaged for a log of a newer version."""
     found = Accepted()
+    last = (0, 0)
     for name in store.list(layout.LOG):
         numbers = layout.log_numbers(name)
         if numbers is None:
             continue
-        found.sessions = max(found.sessions, numbers[0])
-        entry = _parse(store.read(name))
+        session, number = numbers
+        found.missing += [
+            layout.log_name(session, gone) for gone in range(last[1] + 1 if session == last[0] else 1, number)
+        ]
+        last = numbers
+        found.sessions = max(found.sessions, session)
+        entry = _parse(store.read(name), store.root / name)
         if entry is None:
             found.damaged.append(name)
             continue
@@ -83,7 +92,7 @@ def _digest(content: bytes) -> bytes:
     return xxhash.xxh3_128_digest(content)
 
 
-def _parse(data: bytes) -> list[Acceptance] | None:
+def _parse(data: bytes, where: Path) -> list[Acceptance] | None:
     """The acceptances of an entry; None if it is not what was written."""
     content = data[_DIGEST:]
     if len(data) <= _DIGEST or _digest(content) != data[:_DIGEST]:
@@ -91,7 +100,8 @@ def _parse(data: bytes) -> list[Acceptance] | None:
     entry: dict[str, Any] = unpack(content)
     if entry["format"] > FORMAT:
         raise WorkDamaged(
-            f"The run's log has format {entry['format']}; this version reads up to {FORMAT}.",
+            f"{where}, an entry of the run's log, has format {entry['format']}; "
+            f"this version reads up to {FORMAT}.",
             hint="Go on with the version that began the run, or start afresh with --new.",
         )
     return [from_plain(Acceptance, plain) for plain in entry["accepted"]]
