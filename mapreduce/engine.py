@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 import time
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from mapreduce.coordinator.log import Acceptance, AcceptanceLog
 from mapreduce.coordinator.loop import Coordinator, Outcome
 from mapreduce.coordinator.state import Limits
 from mapreduce.datasets import FileDataset, as_output
-from mapreduce.errors import Interrupted, JobError, StorageError
+from mapreduce.errors import Interrupted, JobError, MemoryExceeded, StorageError
 from mapreduce.executors.serial import SerialExecutor
 from mapreduce.job import Job
 from mapreduce.model import FORMAT_VERSION, Manifest, Plan, Result, Status, Totals, Work
@@ -163,7 +164,7 @@ def _run_new(
 ) -> JobResult:
     previous = check_output(place, overwrite=options.overwrite)
     check_apart(place, plan)
-    with _telling_what_is_kept(place, options), run_directory(place, keep=options.keep):
+    with _telling_what_is_kept(place, options), _memory_told(), run_directory(place, keep=options.keep):
         write_plan(place.store(), 1, plan, options.invocation)
         outcome, workers = _execute(job, plan, place, options, begin, signals, session=1)
         manifest = _manifest(job, plan, outcome, begin.date, previous, workers, resumed=0)
@@ -177,7 +178,11 @@ def _go_on(
     place = begun.place
     logger.info("going on with run %s: %s", place.run_id, done_of(begun))
     previous = "" if published_by(place) else check_output(place, overwrite=options.overwrite)
-    with _telling_what_is_kept(place, options), run_directory(place, begun.lock, keep=options.keep):
+    with (
+        _telling_what_is_kept(place, options),
+        _memory_told(),
+        run_directory(place, begun.lock, keep=options.keep),
+    ):
         manifest = begun.committed
         if manifest is None:
             if plan != begun.plan:
@@ -203,6 +208,20 @@ def _telling_what_is_kept(place: Place, options: Options) -> Iterator[None]:
             by_call = "Run the same job again to go on; resume=False starts afresh."
             error.add_note(f"What was done is kept. {by_command if options.invocation else by_call}")
         raise
+
+
+@contextmanager
+def _memory_told() -> Iterator[None]:
+    """Turn a MemoryError of this process into MemoryExceeded."""
+    try:
+        yield
+    except MemoryError as error:
+        raise MemoryExceeded(
+            f"The coordinator's own process, {os.getpid()}, gets no more memory.",
+            hint="Give it more (ulimit -v, the container's limit), or use fewer splits and counters.",
+            trace="".join(traceback.format_exception(error)),
+            place="coordinator",
+        ) from error
 
 
 def _execute(

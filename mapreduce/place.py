@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from mapreduce import manifest as manifests
 from mapreduce.datasets import as_output
-from mapreduce.errors import JobError, ManifestError, OutputExists
+from mapreduce.errors import JobError, ManifestError, OutputExists, StorageError
 from mapreduce.job import Job
 from mapreduce.model import Plan
 from mapreduce.protocols import Store
@@ -151,6 +151,7 @@ def run_directory(place: Place, lock: BinaryIO | None = None, *, keep: bool = Fa
     else:
         _end(place, keep)
     finally:
+        _remove_unfinished(place)
         _remove_garbage(place.output, lambda run_id: not _is_there(place.root / run_id))
         for empty in (place.output, place.root, *([place.root.parent] if place.kept else [])):
             with suppress(OSError):
@@ -159,9 +160,11 @@ def run_directory(place: Place, lock: BinaryIO | None = None, *, keep: bool = Fa
 
 
 def has_work(place: Place) -> bool:
-    """Whether the run has left something to go on from."""
-    store = place.store()
-    return bool(store.list(layout.LOG)) or (place.directory / layout.COMMIT).exists()
+    """Whether the run has left something to go on from; True where that can't be known now."""
+    try:
+        return bool(place.store().list(layout.LOG)) or (place.directory / layout.COMMIT).exists()
+    except (StorageError, OSError):
+        return True
 
 
 def _end(place: Place, keep: bool) -> None:
@@ -226,12 +229,21 @@ def _remove_directory(directory: Path) -> None:
         shutil.rmtree(directory / name, ignore_errors=True)
 
 
+def _remove_unfinished(place: Place) -> None:
+    """Remove what the run's workers, which have ended, were writing to the output."""
+    with suppress(OSError):
+        for path in place.output.iterdir():
+            if layout.is_unfinished(path.name) and layout.writer_of(path.name) == place.run_id:
+                path.unlink(missing_ok=True)
+
+
 def _remove_garbage(output: Path, has_ended: Callable[[str], bool]) -> None:
     """Remove what runs that have ended wrote to an output and its manifest does not name.
 
-    The manifest is read last: a run publishes before it ends, so what it names is then known.
+    The manifest is read last: a run publishes before it ends, so what it names is then known. What can't
+    be removed now is left to the next run.
     """
-    with suppress(FileNotFoundError):
+    with suppress(OSError, StorageError):
         writers = {path: layout.writer_of(path.name) for path in output.iterdir()}
         ended = [path for path, writer in writers.items() if writer and has_ended(writer)]
         try:

@@ -221,6 +221,8 @@ def usable(begun: Begun) -> list[Acceptance]:
     """
     for name in begun.accepted.damaged:
         logger.warning("%s is damaged: its tasks run again", begun.place.directory / name)
+    for name in begun.accepted.missing:
+        logger.warning("%s is missing: its tasks run again", begun.place.directory / name)
     found = []
     for task, acceptance in sorted(begun.accepted.by_task.items(), key=lambda item: str(item[0])):
         if problem := _problem(begun.place, acceptance):

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import click
 
-from mapreduce.cli import failure
+from mapreduce.cli import console, failure
 from mapreduce.cli.demo import demo
 from mapreduce.cli.plan import plan
 from mapreduce.cli.resume import resume
@@ -40,6 +40,7 @@ class App(click.Group):
     ) -> NoReturn:
         """Run one command line and exit. `standalone_mode` is not asked."""
         given = list(sys.argv[1:] if args is None else args)
+        console.outlast_terminal()
         try:
             code = super().main(
                 given, prog_name or "mapreduce", complete_var, standalone_mode=False, obj=given, **extra

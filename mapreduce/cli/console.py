@@ -2,16 +2,43 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import os
 import shutil
 import sys
 from collections.abc import Callable
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from mapreduce.codec import to_plain
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+
+class _Terminal(io.FileIO):
+    """What is written after the terminal was closed goes nowhere: the signal says that it was."""
+
+    def write(self, data: ReadableBuffer) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            return memoryview(data).nbytes
+
+
+def outlast_terminal() -> None:
+    """Let standard output and error, where they are a terminal, take text when it has been closed too."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is getattr(sys, f"__{name}__") and stream.isatty():
+            raw = io.BufferedWriter(_Terminal(stream.fileno(), "w", closefd=False))
+            lasting = io.TextIOWrapper(raw, stream.encoding, stream.errors, line_buffering=True)
+            setattr(sys, name, lasting)
 
 
 def say(text: str = "", stream: TextIO | None = None) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from mapreduce.codec import from_plain, seal, unseal
@@ -37,6 +38,8 @@ class Accepted:
 
     by_task: dict[TaskId, Acceptance] = field(default_factory=dict)
     damaged: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    """Entries that are not there, though a later one of the session is."""
     sessions: int = 0
 
 
@@ -62,12 +65,18 @@ class AcceptanceLog:
 def read_log(store: Store) -> Accepted:
     """All acceptances. Raises StorageError, and WorkDamaged for a log of a newer version."""
     found = Accepted()
+    last = (0, 0)
     for name in store.list(layout.LOG):
         numbers = layout.log_numbers(name)
         if numbers is None:
             continue
-        found.sessions = max(found.sessions, numbers[0])
-        entry = _parse(store.read(name))
+        session, number = numbers
+        found.missing += [
+            layout.log_name(session, gone) for gone in range(last[1] + 1 if session == last[0] else 1, number)
+        ]
+        last = numbers
+        found.sessions = max(found.sessions, session)
+        entry = _parse(store.read(name), store.root / name)
         if entry is None:
             found.damaged.append(name)
             continue
@@ -76,7 +85,7 @@ def read_log(store: Store) -> Accepted:
     return found
 
 
-def _parse(data: bytes) -> list[Acceptance] | None:
+def _parse(data: bytes, where: Path) -> list[Acceptance] | None:
     """The acceptances of an entry; None if it is not what was written."""
     try:
         entry: dict[str, Any] = unseal(data)
@@ -84,7 +93,8 @@ def _parse(data: bytes) -> list[Acceptance] | None:
         return None
     if entry["format"] > FORMAT:
         raise WorkDamaged(
-            f"The run's log has format {entry['format']}; this version reads up to {FORMAT}.",
+            f"{where}, an entry of the run's log, has format {entry['format']}; "
+            f"this version reads up to {FORMAT}.",
             hint="Go on with the version that began the run, or start afresh with --new.",
         )
     return [from_plain(Acceptance, plain) for plain in entry["accepted"]]

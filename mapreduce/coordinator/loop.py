@@ -239,7 +239,9 @@ class Coordinator:
             request["inputs"] = command.inputs
             request["segments"] = to_plain(self._segments_of(attempt.task.index))
             request["range"] = self._ranges[attempt.task.index] if self._ranges else None
-        self._started[attempt] = self._moved[attempt] = time.monotonic()
+        now = time.monotonic()
+        self._started[attempt] = self._moved[attempt] = now
+        self._brain.began(attempt, now)
         self._executor.submit(attempt, request)
 
     def _segments_of(self, shard: int) -> list[Segments]:

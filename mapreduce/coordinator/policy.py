@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from enum import Enum
 from statistics import median
 
-from mapreduce.errors import AttemptTimeout, MapReduceError, Retry, SegmentError, WorkerCrash
+from mapreduce.errors import (
+    AttemptTimeout,
+    MapReduceError,
+    MemoryExceeded,
+    Retry,
+    SegmentError,
+    WorkerCrash,
+)
 from mapreduce.model import Attempt
 
 SLOW_FACTOR = 3.0
@@ -74,9 +81,10 @@ def _one_budget(failure: Failure, newest: Failure) -> bool:
 
 def must_be_careful(failures: Sequence[Failure]) -> bool:
     """Whether the next attempt should note every record before the functions get it: so that the
-    record is known that ends a process, or keeps it.
+    record is known that ends a process, keeps it, or takes all its memory.
     """
-    return any(isinstance(failure.error, (WorkerCrash, AttemptTimeout)) for failure in failures)
+    kinds = (WorkerCrash, AttemptTimeout, MemoryExceeded)
+    return any(isinstance(failure.error, kinds) for failure in failures)
 
 
 def stragglers(running: Mapping[Attempt, float], ended: Sequence[float], left: int) -> list[Attempt]:

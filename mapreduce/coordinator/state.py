@@ -147,6 +147,13 @@ class Brain:
         """The first commands; a run without tasks finishes at once."""
         return self._next()
 
+    def began(self, attempt: Attempt, now: float) -> None:
+        """A Start was obeyed: an attempt's time counts from here, not from when it was decided on, because
+        the log may take its time in between.
+        """
+        if attempt in self._since:
+            self._since[attempt] = now
+
     def stop(self) -> None:
         """Start nothing more. What runs may still be accepted."""
         self._ended = True

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from mapreduce import codec
-from mapreduce.errors import MapReduceError, MemoryExceeded, SerializationError
+from mapreduce.errors import MapReduceError, MemoryExceeded, Retry, SerializationError
 from mapreduce.executors.channel import WorkerChannel
 from mapreduce.executors.descendants import adopt, end_children
 from mapreduce.executors.output import Captured
@@ -92,23 +92,28 @@ def _serve(channel: WorkerChannel, captured: Captured, log: int, last_record: Pa
     while not leaving:
         token, request = channel.receive()
         seed(f"{setup['run_id']} {request['kind']} {request['index']}")
-        answer = _answer(bench, token, request, channel)
+        answer, in_doubt = _answer(bench, token, request, channel)
         captured.restore()
         alone = end_children()
-        leaving = not (alone and pristine.restore()) or bool(setup.get("fresh_process"))
+        leaving = not (alone and pristine.restore()) or in_doubt or bool(setup.get("fresh_process"))
         channel.send([*answer, leaving])
 
 
-def _answer(bench: Any, token: str, request: dict[str, Any], channel: WorkerChannel) -> list[Any]:
+def _answer(
+    bench: Any, token: str, request: dict[str, Any], channel: WorkerChannel
+) -> tuple[list[Any], bool]:
+    """What to send; and whether a failure may be this process's, so that another must confirm it."""
+
     def report(size: int, records: int, pairs: int) -> None:
         channel.send(["report", token, size, records, pairs])
 
     try:
-        return ["done", token, codec.to_plain(bench.run(request, report))]
+        return ["done", token, codec.to_plain(bench.run(request, report))], False
     except MapReduceError as error:
-        return ["failed", token, error.to_plain()]
+        return ["failed", token, error.to_plain()], error.retry is Retry.CONFIRM
     except MemoryError:
-        return ["failed", token, MemoryExceeded("There is not even enough memory to say more.").to_plain()]
+        found = MemoryExceeded("There is not even enough memory to say more.")
+        return ["failed", token, found.to_plain()], False
 
 
 def _loading_error(error: Exception) -> MapReduceError:

@@ -122,8 +122,8 @@ class ProcessExecutor:
         worker = self._alive.get(attempt.worker)
         if worker is None or worker.attempt != attempt:
             return
+        where, record = last_record(worker.last_record)  # the signal for the stack may wake the function
         stack = _stack_of(worker) if error else ""
-        where, record = last_record(worker.last_record)
         self._end(worker)
         if error:
             error.trace, error.details = stack, user_stack(stack)

@@ -119,7 +119,7 @@ def quick(folder: Path) -> object:
 def test_log(begun: Path) -> None:
     ways = 0
     for path in sorted(own(begun).glob("log/*")):
-        ways += notices_all(path, lambda path=path: log._parse(path.read_bytes()) is None)
+        ways += notices_all(path, lambda path=path: log._parse(path.read_bytes(), path) is None)
     assert ways > 2_000
 
 

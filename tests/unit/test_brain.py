@@ -91,9 +91,9 @@ def test_user_code_that_fails_in_new_places_ends_with_the_budget() -> None:
 
 @pytest.mark.parametrize(
     ("story", "careful"),
-    [([], False), ([HERE, LOST, LARGE], False), ([SEGFAULT], True), ([SLOW, HERE], True)],
+    [([], False), ([HERE, LOST], False), ([SEGFAULT], True), ([SLOW, HERE], True), ([LARGE], True)],
 )
-def test_after_a_crash_or_a_time_out_attempts_are_careful(story: list[MapReduceError], careful: bool) -> None:
+def test_attempts_are_careful_after_one_that_had_to_end(story: list[MapReduceError], careful: bool) -> None:
     assert must_be_careful([Failure(error) for error in story]) is careful
 
 
@@ -287,6 +287,16 @@ def test_an_attempt_that_runs_too_long_is_stopped_and_tried_once_more() -> None:
     (stop,) = stops(driver.tell(Tick({})))
     assert isinstance(stop.error, AttemptTimeout)
     assert driver.tell(Failed(again.attempt, stop.error)) == [GiveUp(stop.error)]
+
+
+def test_the_time_before_an_attempt_was_handed_over_does_not_count() -> None:
+    driver = Driver(1, 0, Limits(timeout=5.0))
+    start = only_start(driver.worker(0))
+    driver.now = 8.0
+    driver.brain.began(start.attempt, driver.now)
+    assert driver.tell(Tick({})) == [], "the log took its time"
+    driver.now = 13.1
+    assert len(stops(driver.tell(Tick({})))) == 1
 
 
 def test_a_straggler_gets_a_second_attempt_and_the_slower_one_is_stopped() -> None:
