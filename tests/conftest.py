@@ -32,6 +32,14 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def calm_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel ends no process for want of memory: a test that runs beside this one may make it do so."""
+    from mapreduce.executors import memory
+
+    monkeypatch.setattr(memory, "_counters", list)
+
+
 @pytest.fixture(scope="session")
 def access_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """About 200 kB of an access log. Shared by all tests: not to be changed."""

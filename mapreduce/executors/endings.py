@@ -40,8 +40,10 @@ class Ending:
 
     def error(self) -> MapReduceError:
         """The error that says so: MemoryExceeded, WorkerKilled or WorkerCrash."""
+        if self.code == -signal.SIGKILL and self.out_of_memory:  # the kernel has no other way
+            return self._memory("was ended by the kernel")
         if self.code in _FROM_OUTSIDE:
-            return self._memory("was ended by the kernel") if self.out_of_memory else self._killed()
+            return self._killed()
         if self.code == -signal.SIGABRT and any(text in self.output for text in _NO_MEMORY):
             return self._memory("ended itself")
         return self._crashed()

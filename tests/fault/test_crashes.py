@@ -30,6 +30,7 @@ from mapreduce.errors import (
     WorkerKilled,
 )
 from mapreduce.events import Failed, Succeeded, WorkerGone, WorkerReady
+from mapreduce.executors.endings import Ending
 from mapreduce.testing import run_sequential
 
 from .attempts import attempts
@@ -100,6 +101,7 @@ ENDINGS = [
 ]
 
 
+@pytest.mark.usefixtures("calm_host")
 @pytest.mark.parametrize(
     ("does", "kind", "says", "place"), ENDINGS, ids=lambda does: getattr(does, "__name__", "")
 )
@@ -115,6 +117,12 @@ def test_how_a_worker_ended_says_whose_turn_it_is(does: Any, kind: Any, says: st
         if does in (segfault, abort, bus_error, division):
             assert f"in {does.__name__}" in error.details, "the stack of the function is shown"
             assert "mapreduce/worker.py" not in error.details
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT])
+def test_only_sigkill_is_the_kernel_s_way_to_get_memory(number: signal.Signals) -> None:
+    assert type(Ending(1, -number, out_of_memory=True).error()) is WorkerKilled
+    assert type(Ending(1, -signal.SIGKILL, out_of_memory=True).error()) is MemoryExceeded
 
 
 @pytest.mark.covers("U3", "os._exit(0) and sys.exit(0) in the middle of a task")
@@ -168,6 +176,7 @@ def test_workers_find_all_that_they_need_already_imported() -> None:
     assert told.stdout == "True\n"
 
 
+@pytest.mark.usefixtures("calm_host")
 def test_a_forkserver_that_is_killed_is_replaced_and_nobody_is_blamed() -> None:
     def mapper(record: str) -> Any:
         while not Path("go").exists():

@@ -27,6 +27,8 @@ from . import small_run
 from .attempts import is_alive, wait_for
 from .watching import Watcher, assert_right, calls, first_time, note, wait_in_function
 
+pytestmark = pytest.mark.usefixtures("calm_host")
+
 # ---------------------------------------------------------------- killed at every moment
 
 

@@ -129,7 +129,7 @@ def test_the_command_line_ends_with_1_and_shows_where_it_hung() -> None:
     assert process.returncode == 1
     assert "error: map 1, attempt 2 ran for more than 0.8 s, the job's timeout, on Records, item 1." in told
     assert "record: 'bad'" in told
-    assert 'job.py", line 7 in hang' in told
+    assert re.search(r'job\.py", line [78] in hang', told), "the loop has two lines"
     assert "Traceback" not in told
     wait_for(lambda: not processes_of_session(process.pid), "no process is left")
     assert_failed()
