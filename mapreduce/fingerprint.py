@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import copyreg
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from hashlib import sha256
 from types import CellType, CodeType, FunctionType, MappingProxyType, ModuleType
 from typing import Any, NamedTuple
 
@@ -120,7 +121,7 @@ def _state_of(value: object) -> Mapping[str, object]:
 def _plain(value: Any) -> _Shape:
     """A value that can be shipped has canonical bytes already; others hold something that has not."""
     try:
-        return _Shape(("value", dump_value(value)))
+        return _Shape(("value", sha256(dump_value(value)).digest()))
     except (ValueTypeError, TypeError):  # TypeError: a set of complex NaN, which can't be put in order
         if type(value) not in _PLAIN:
             return _reduced(value)
