@@ -14,8 +14,7 @@ LOCKED := $(PIP) install --require-hashes --no-deps
 LOCK := $(BIN)/uv -q pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command 'make lock' $(LOCKFLAGS)
 
-# The quick folders first: what is wrong in a unit is told before a whole job trips over it. They share the
-# processors; the others start processes of their own, and some measure how soon these end.
+# The quick folders first: what is wrong in a unit is told before a whole job trips over it.
 FIRST := $(wildcard tests/unit tests/property)
 NONE := $(if $(ARGS),|| [ $$? = 5 ]) # what ARGS choose may all lie in one of the two
 REST := $(filter-out $(FIRST) tests/__pycache__, $(patsubst %/,%,$(wildcard tests/*/)))
@@ -54,7 +53,7 @@ matrix: $(VENV)/.dev ## which test covers which row of the fault matrix; fails i
 tests: $(VENV)/.dev ## pytest with coverage; ARGS='-k name' chooses
 	@echo tests
 	@$(BIN)/python -m pytest -q -m 'not sweep' -n auto --cov --cov-report= $(FIRST) $(ARGS) $(NONE)
-	@$(BIN)/python -m pytest -q -m 'not sweep' --cov --cov-append --cov-report= $(REST) $(ARGS) $(NONE)
+	@$(BIN)/python -m pytest -q -m 'not sweep' -n auto --cov --cov-append --cov-report= $(REST) $(ARGS) $(NONE)
 	@echo "coverage: $$($(BIN)/coverage report --format=total) %"
 
 sweep: $(VENV)/.dev ## faults at every moment and in every operation: minutes; ARGS='-k name' chooses
