@@ -73,7 +73,7 @@ def main() -> int:
     print(
         f"; without a test: {', '.join(without)}"
         if without
-        else "; every row of {', '.join(GROUPS)} that needs one has it"
+        else f"; every row of {', '.join(GROUPS)} that needs one has it"
     )
     return 1 if without else 0
 

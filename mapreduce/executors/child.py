@@ -36,7 +36,8 @@ def main(pipe: Connection, printed: Connection, crash_log: str, last_record: str
     _die_with_parent()
     adopt()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in (signal.SIGTERM, signal.SIGHUP):  # a coordinator may ignore them, as under nohup
+        signal.signal(number, signal.SIG_DFL)
     vars(current_process())["_config"]["daemon"] = False  # functions may use multiprocessing
     captured = Captured(printed)
     log = os.open(crash_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
