@@ -20,7 +20,7 @@ NONE := $(if $(ARGS),|| [ $$? = 5 ]) # what ARGS choose may all lie in one of th
 REST := $(filter-out $(FIRST) tests/__pycache__, $(patsubst %/,%,$(wildcard tests/*/)))
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types layers matrix unit tests sweep format bench lock clean
+.PHONY: help demo test lint types layers matrix unit tests sweep format errors bench lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
@@ -65,6 +65,9 @@ unit: $(VENV)/.dev ## the unit tests alone; ARGS='-k name' chooses
 
 format: $(VENV)/.dev ## mend what ruff can mend
 	@$(BIN)/ruff check -q --fix . ; $(BIN)/ruff format -q .
+
+errors: $(VENV)/.dev ## write the table of docs/errors.md anew, from mapreduce/errors.py
+	@$(BIN)/python docs/errors_page.py
 
 bench: $(VENV)/.runtime ## the benchmarks
 	@$(BIN)/python -m benchmarks.bench $(ARGS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shlex
 import signal
 import threading
 import time
@@ -24,7 +25,14 @@ from mapreduce.coordinator.log import Acceptance, AcceptanceLog
 from mapreduce.coordinator.loop import Coordinator, Outcome
 from mapreduce.coordinator.state import Limits
 from mapreduce.datasets import FileDataset, as_output
-from mapreduce.errors import Interrupted, JobError, MemoryExceeded, StorageError
+from mapreduce.errors import (
+    InputError,
+    Interrupted,
+    JobError,
+    MemoryExceeded,
+    StorageError,
+    UserCodeError,
+)
 from mapreduce.executors.serial import SerialExecutor
 from mapreduce.job import Job
 from mapreduce.model import FORMAT_VERSION, Manifest, Plan, Result, Status, Totals, Work
@@ -203,10 +211,7 @@ def _telling_what_is_kept(place: Place, options: Options) -> Iterator[None]:
         yield
     except BaseException as error:
         if has_work(place):
-            where = os.path.relpath(place.root if place.kept else place.output)
-            by_command = f"Go on with `mapreduce resume {where}`, or the same command; --new starts afresh."
-            by_call = "Run the same job again to go on; resume=False starts afresh."
-            error.add_note(f"What was done is kept. {by_command if options.invocation else by_call}")
+            error.add_note(_how_to_go_on(error, place, options))
         raise
 
 
@@ -222,6 +227,27 @@ def _memory_told() -> Iterator[None]:
             trace="".join(traceback.format_exception(error)),
             place="coordinator",
         ) from error
+
+
+def _how_to_go_on(error: BaseException, place: Place, options: Options) -> str:
+    """What can be done with what was done: it depends on what has to be mended."""
+    where = shlex.quote(os.path.relpath(place.root if place.kept else place.output))
+    again = f"`mapreduce resume {where}`, or the same command" if options.invocation else "the same job again"
+    afresh, new_code = (
+        ("--new", "--accept-new-code") if options.invocation else ("resume=False", "accept_new_code=True")
+    )
+    if isinstance(error, UserCodeError):
+        return (
+            f"What was done is kept for the functions as they are: go on with {again}. "
+            f"If you mend the reduce, {new_code} keeps what the maps did; if you mend another, {afresh} "
+            "starts afresh."
+        )
+    if isinstance(error, InputError):
+        return (
+            f"What was done is kept for the input as it is: go on with {again}. "
+            f"If you mend the input, {afresh} starts afresh."
+        )
+    return f"What was done is kept. Go on with {again}; {afresh} starts afresh."
 
 
 def _execute(

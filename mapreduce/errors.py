@@ -64,6 +64,9 @@ class MapReduceError(Exception):
     `trace` the whole traceback, `place` names the line that failed, so that two failures
     can be recognised as one. `output` is what the functions printed in the attempt that failed. All
     are plain text: an error crosses processes as data.
+
+    The first line of a class's docstring says when it comes; docs/errors.md is made of these lines and of
+    the class variables.
     """
 
     retry: ClassVar[Retry] = Retry.NEVER
@@ -71,6 +74,8 @@ class MapReduceError(Exception):
     category: ClassVar[str] = "internal"
     """Whose turn it is: "job", "data", "code", "resource", "time-out", "storage", "input changed",
     "result", "sink", "stopped" or "internal"."""
+    advice: ClassVar[str] = ""
+    """What to do about such an error; `hint` is about the one at hand. "" if there are only kinds of it."""
 
     def __init__(
         self,
@@ -103,58 +108,85 @@ class JobError(MapReduceError):
 
     exit_code = 2
     category = "job"
+    advice = "Mend what the message names."
 
 
 class SerializationError(JobError):
     """A function refers to something that can't be sent to a worker."""
+
+    advice = "Make the variable inside of the function or in `setup`, or pass plain data with `side=`."
 
 
 class OutputExists(JobError):
     """The output holds a result, or files that no run of this engine wrote."""
 
     exit_code = 1
+    advice = "Give another output, or replace the result with `--overwrite`."
 
 
 class JobChanged(JobError):
     """A run that was begun can't go on: the job, its input or the versions are others now."""
 
     exit_code = 1
+    advice = (
+        "Undo the change; or keep the map results with `--accept-new-code`, where only the reduce "
+        "has changed; or start afresh with `--new`."
+    )
 
 
 class InputError(MapReduceError):
     """The input can't be read as the job asks."""
 
     category = "data"
+    advice = (
+        "Mend what the message names: a pattern, a URL, a package that a format or scheme needs, a profile."
+    )
 
 
 class InputMissing(InputError):
     """No file is there, or no file matches."""
 
+    advice = "Check the path; `allow_empty=True` if there may be nothing."
+
 
 class InputDenied(InputError):
     """The file exists and may not be read."""
+
+    advice = "Give read permission, or run as a user who has it."
 
 
 class InputChanged(InputError):
     """The file differs from the one that was planned, or went away."""
 
     category = "input changed"
+    advice = (
+        "Let nobody write to the input while the job runs, and run it again; `Text(…, "
+        'growing="snapshot")` for logs that are being written.'
+    )
 
 
 class InputCorrupt(InputError):
     """The file is truncated or damaged, expands beyond all measure, or is not of its format."""
 
+    advice = "Get the file again, or leave it out."
+
 
 class DecodeError(InputError):
     """Bytes that the encoding does not allow."""
+
+    advice = 'Give the `encoding=` of the file, or `errors="replace"`.'
 
 
 class RecordMalformed(InputError):
     """A line is no JSON, or a row does not fit the table."""
 
+    advice = "Mend the file, or read it with `Text` and let the map skip such lines."
+
 
 class RecordTooLarge(InputError):
     """A record is longer than `max_record`."""
+
+    advice = "Raise `max_record`, or give the right record separator."
 
 
 class UserCodeError(MapReduceError):
@@ -167,28 +199,38 @@ class UserFunctionError(UserCodeError):
     """A function raised an exception."""
 
     retry = Retry.CONFIRM
+    advice = "Mend the function, or let it skip such input."
 
 
 class PairError(UserCodeError):
     """A map gave something that is not a 2-tuple."""
 
+    advice = "Let the map give an iterable of 2-tuples, or None."
+
 
 class KeyTypeError(UserCodeError):
     """A key is of a type that can't be a key."""
+
+    advice = "Give a key of another type, such as a tuple instead of a list."
 
 
 class ValueTypeError(UserCodeError):
     """A value can't be shipped, or the aggregate does not take it."""
 
+    advice = "Give plain data, or what the aggregate takes."
+
 
 class RecordError(UserCodeError):
     """The output's format can't hold a record."""
+
+    advice = "Give records that the format can hold, or choose another format."
 
 
 class WorkerCrash(UserCodeError):
     """The process that ran an attempt ended by itself, without a result."""
 
     retry = Retry.CONFIRM
+    advice = "Mend the function, or the library that it calls; the stack tells where it was."
 
 
 class AttemptTimeout(UserCodeError):
@@ -196,6 +238,7 @@ class AttemptTimeout(UserCodeError):
 
     retry = Retry.CONFIRM
     category = "time-out"
+    advice = "Mend what hangs, which the stack tells; or raise `timeout`."
 
 
 class ResourceError(MapReduceError):
@@ -208,16 +251,23 @@ class MemoryExceeded(ResourceError):
     """An attempt took more memory than a worker may have."""
 
     retry = Retry.ALONE
+    advice = (
+        "Let the functions hold less at once, hand them less (smaller `split_size`, more `shards`), "
+        "or give more (`memory=`, fewer `--workers`)."
+    )
 
 
 class WorkerKilled(ResourceError):
     """Somebody ended the process that ran an attempt: a person, a supervisor, or the kernel."""
 
     retry = Retry.ALWAYS
+    advice = "Find out who did it. If it was for its memory, give fewer `--workers`; then go on with the run."
 
 
 class NoWorkers(ResourceError):
     """No worker process can be started, or all end before they are ready."""
+
+    advice = "Look at the limits of processes, memory and open files (`ulimit -a`), and go on with the run."
 
 
 class StorageError(MapReduceError):
@@ -225,6 +275,10 @@ class StorageError(MapReduceError):
 
     retry = Retry.ALWAYS
     category = "storage"
+    advice = (
+        "Free some space, mend the disk or the permissions, and go on with the run; or give another "
+        "place (`--work`, `--output`)."
+    )
 
 
 class SegmentError(StorageError):
@@ -232,6 +286,10 @@ class SegmentError(StorageError):
 
     The coordinator runs that map again.
     """
+
+    advice = (
+        "Look at the disk that holds the run's directory: the map was run again, and its data got lost again."
+    )
 
     def __init__(self, message: str, *, map_index: int = -1, **text: str) -> None:
         super().__init__(message, **text)
@@ -243,15 +301,17 @@ class SegmentError(StorageError):
 
 
 class WorkDamaged(StorageError):
-    """What a run left behind can't be read, so that it can't go on."""
+    """What a run left behind can't be read, or is of a newer version: it can't go on."""
 
     retry = Retry.NEVER
+    advice = "Start afresh with `--new`, or go on with the version that began the run."
 
 
 class ManifestError(MapReduceError):
     """A manifest is missing or damaged, or its parts are not what it says."""
 
     category = "result"
+    advice = "Run the job again, and don't change files in an output."
 
 
 class SinkError(MapReduceError):
@@ -259,18 +319,22 @@ class SinkError(MapReduceError):
 
     exit_code = 4
     category = "sink"
+    advice = "Mend the sink, and tell them yourself; don't run the job again."
 
 
 class Interrupted(MapReduceError):
-    """The run was stopped from outside."""
+    """The run was stopped from outside: Ctrl-C, SIGTERM, SIGHUP or a closed terminal."""
 
+    exit_code = 130
     category = "stopped"
+    advice = "Go on with the run: `mapreduce resume`, or the same command."
 
 
 class InternalError(MapReduceError):
     """A promise of the engine was broken."""
 
     retry = Retry.CONFIRM
+    advice = "Report it, with `--traceback`."
 
 
 def _tree(cls: type[MapReduceError]) -> dict[str, type[MapReduceError]]:

@@ -9,11 +9,13 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
+from mapreduce.errors import MapReduceError
 from mapreduce.model import AttemptRecord, Manifest
 from mapreduce.units import show_size
 
 _ESCAPES = {"\n": r"\n", "\t": r"\t", "\r": r"\r"}
-_NUMBERS = re.compile(r"\d+")
+_NUMBERS = re.compile(r"(?<![:\d])(?<!:-)\d+")
+"""Not those after a colon: lines of a file, signals, exit codes."""
 
 
 def visible(text: str) -> str:
@@ -139,13 +141,29 @@ def phases(manifest: Manifest) -> str:
 def causes(attempts: Sequence[AttemptRecord]) -> list[tuple[int, str]]:
     """What went wrong in attempts, grouped by cause, the most frequent first: (number, an example).
 
-    Errors of one class and place have one cause; places that differ in numbers only (process, task,
-    offset) are one.
+    Errors of one class and place have one cause; places that differ only in the numbers of processes,
+    tasks, files and offsets are one.
     """
     kinds: dict[tuple[str, str], list[str]] = {}
     for attempt in attempts:
         if attempt.error:
-            place = _NUMBERS.sub("0", attempt.place or attempt.error)
+            place = _without_numbers(attempt.place or attempt.error)
             kinds.setdefault((attempt.kind, place), []).append(attempt.error)
     found = [(len(kind), visible(kind[0].split("\n", 1)[0])) for kind in kinds.values()]
     return sorted(found, key=lambda item: -item[0])
+
+
+def is_of_cause(attempt: AttemptRecord, error: MapReduceError) -> bool:
+    """Whether an attempt failed as this error tells.
+
+    Attempts of one task whose place is a part of the error's are the same misfortune: a crash is placed
+    at a record only when the attempt was a careful one.
+    """
+    if attempt.kind != type(error).__name__:
+        return False
+    place = attempt.place or attempt.error
+    return _without_numbers(place) == _without_numbers(error.place) or error.place.startswith(f"{place}:")
+
+
+def _without_numbers(place: str) -> str:
+    return _NUMBERS.sub("0", place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -19,6 +20,9 @@ from mapreduce.model import Plan
 from mapreduce.protocols import Store
 from mapreduce.store import inputs, layout, open_store
 from mapreduce.store.local import make_directory, storage_errors
+
+_TRIES = 100
+"""To make a run's directory, which another run may remove before it is locked."""
 
 
 @dataclass(frozen=True)
@@ -135,10 +139,10 @@ def run_directory(place: Place, lock: BinaryIO | None = None, *, keep: bool = Fa
     The lock is the process's: it is free as soon as the process ends, however it ends.
     """
     if lock is None:
-        with storage_errors("create", place.directory):
+        with storage_errors("create", place.directory, missing=False):
             lock = _locked(place.directory)
     try:
-        with storage_errors("create", place.output):
+        with storage_errors("create", place.output, missing=False):
             make_directory(place.output)
         for other in place.root.iterdir():
             if other.name != place.run_id:
@@ -201,15 +205,23 @@ def try_lock(directory: Path) -> BinaryIO | None:
 
 
 def _locked(directory: Path) -> BinaryIO:
-    """Make a run's directory and lock it; once more if another run took it for a dead one meanwhile."""
-    while True:
-        with suppress(FileNotFoundError):
+    """Make a run's directory and lock it; again if another run took it for a dead one meanwhile.
+
+    Raises FileNotFoundError where no directory can be made, as below /proc.
+    """
+    for tries_left in reversed(range(_TRIES)):
+        try:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             lock = open(directory / layout.LOCK, "wb")  # noqa: SIM115 - the caller closes it
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if os.fstat(lock.fileno()).st_nlink:
-                return lock
-            lock.close()
+        except FileNotFoundError:
+            if not tries_left:
+                raise
+            continue
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if os.fstat(lock.fileno()).st_nlink:
+            return lock
+        lock.close()
+    raise FileNotFoundError(errno.ENOENT, "it is removed again and again")
 
 
 def _remove_if_dead(directory: Path) -> None:

@@ -188,20 +188,23 @@ def plan_to_go_on(begun: Begun, plan: Plan, *, accept_new_code: bool) -> Plan | 
         logger.info("the reduce has changed: map results are kept, reduces run again")
         return replace(plan, run_id=begun.place.run_id)
     raise JobChanged(
-        f"Run {begun.place.run_id} to {begun.place.output} was begun with another job "
+        f"The job has changed since run {begun.place.run_id} to {begun.place.output} was begun "
         f"({done_of(begun)}):\n" + "\n".join(f"  {change}" for change in changes),
-        hint=_hint(begun, plan),
+        hint=_hint(begun, plan, "that" if len(changes) == 1 else "all of that"),
     )
 
 
-def _hint(begun: Begun, plan: Plan) -> str:
-    afresh = "start afresh with --new (run(…, resume=False))"
+def _hint(begun: Begun, plan: Plan, what: str) -> str:
+    afresh = "start afresh with --new (in Python: resume=False)"
     if begun.committed is not None or not only_reduce_changed(begun.plan, plan):
-        return f"Undo the change to go on with it, or {afresh}."
+        return f"Undo {what} to go on with the run, or {afresh}."
     if begun.plan.combines or plan.combines:
-        why = "map results hold what the old reduce made of the pairs, so they can't be kept"
-        return f"Undo the change to go on with it, or {afresh}; {why}."
-    return f"Keep the map results with --accept-new-code, or {afresh}."
+        why = "Map results hold what the old reduce made of the pairs, so they can't be kept."
+        return f"Undo {what} to go on with the run, or {afresh}. {why}"
+    return (
+        f"Keep the map results with --accept-new-code (in Python: accept_new_code=True), undo {what}, "
+        f"or {afresh}."
+    )
 
 
 def done_of(begun: Begun) -> str:

@@ -22,7 +22,7 @@ def tell(error: BaseException, arguments: Sequence[str]) -> int:
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         console.say(error.format_message(), sys.stderr)
         return error.exit_code
-    if isinstance(error, click.Abort) and error.__cause__:  # click's own name for Ctrl-C, without our notes
+    if isinstance(error, click.Abort) and error.__cause__:  # click's word for Ctrl-C, which has the notes
         error = error.__cause__
     typed, code = _typed(error, arguments)
     with_trace = "--traceback" in arguments

@@ -25,6 +25,7 @@ _SHOWN_FILES = 5
 
 @click.command(short_help="Show what a run would do, before it does.")
 @options.job
+@options.work
 @options.as_json
 @options.traceback
 def plan(
@@ -35,6 +36,7 @@ def plan(
     workers: int | None,
     limit: int | None,
     settings: tuple[str, ...],
+    work: str | None,
     as_json: bool,
 ) -> int:
     """Show what a run would read and write: splits, shards, bytes, free space. Nothing runs."""
@@ -43,7 +45,7 @@ def plan(
 
     with redirect_stdout(sys.stderr):
         job = load_job(file, settings=settings, source=source, output=output, shards=shards)
-        outlook = look_ahead(job, workers=workers, limit=limit)
+        outlook = look_ahead(job, workers=workers, limit=limit, work=None if work is None else Path(work))
     if as_json:
         console.say_json(outlook.document())
     else:
@@ -63,6 +65,8 @@ class Outlook:
     """Why the output can't be written to; "" if it can."""
     free: int
     """Bytes free on the output's disk."""
+    free_work: int
+    """Bytes free on the disk of the run's own files."""
 
     @property
     def bytes_in(self) -> int:
@@ -96,15 +100,16 @@ class Outlook:
             "output": None if self.place.kept else str(self.place.output),
             "output_taken": self.taken,
             "free_bytes": self.free,
+            "work": str(self.place.root),
+            "work_free_bytes": self.free_work,
         }
 
     def lines(self) -> list[str]:
         """The facts for people."""
         from mapreduce.figures import count, visible
-        from mapreduce.units import show_size
+        from mapreduce.observers.summary import shown_path
 
         shards = self.plan.shards
-        tight = f", less than the input's {show_size(self.bytes_in)}" if self.free < self.bytes_in else ""
         facts = [
             ("input", self._input()),
             *(("", text) for text in self._files()),
@@ -114,12 +119,20 @@ class Outlook:
             ("workers", f"{self.workers:,}"),
             ("output", self._output()),
             *([("", visible(self.taken))] if self.taken else []),
-            ("free space", f"{show_size(self.free)}{tight}"),
+            ("", self._space(self.free)),
+            ("work", f"{visible(shown_path(self.place.root))}, while it runs"),
+            ("", self._space(self.free_work)),
         ]
         return [
             f"{self.plan.job}: this is the plan, nothing has run",
             *(f"  {label:<10}  {text}" for label, text in facts),
         ]
+
+    def _space(self, free: int) -> str:
+        from mapreduce.units import show_size
+
+        tight = f", less than the input's {show_size(self.bytes_in)}" if free < self.bytes_in else ""
+        return f"{show_size(free)} free{tight}"
 
     def _input(self) -> str:
         from mapreduce.figures import count
@@ -160,7 +173,7 @@ class Outlook:
         return f"{visible(shown_path(self.place.output))} ({'taken' if self.taken else 'free'})"
 
 
-def look_ahead(job: Job, *, workers: int | None, limit: int | None) -> Outlook:
+def look_ahead(job: Job, *, workers: int | None, limit: int | None, work: Path | None = None) -> Outlook:
     """Plan a job and look at the place it writes to. Raises JobError, InputError."""
     from mapreduce import host
     from mapreduce.errors import OutputExists
@@ -169,7 +182,7 @@ def look_ahead(job: Job, *, workers: int | None, limit: int | None) -> Outlook:
     from mapreduce.signatures import check_signatures
 
     check_signatures(job)
-    place = place_of(job, new_run_id(datetime.now(UTC)))
+    place = place_of(job, new_run_id(datetime.now(UTC)), work)
     try:
         check_output(place, overwrite=False)
         taken = ""
@@ -177,7 +190,14 @@ def look_ahead(job: Job, *, workers: int | None, limit: int | None) -> Outlook:
         taken = str(error)
     made = make_plan(job, place.run_id, limit)
     useful = max(1, len(made.splits), made.shards)
-    return Outlook(made, place, min(workers or host.processors(), useful), taken, _free(place.output))
+    return Outlook(
+        plan=made,
+        place=place,
+        workers=min(workers or host.processors(), useful),
+        taken=taken,
+        free=_free(place.output),
+        free_work=_free(place.root),
+    )
 
 
 def _free(directory: Path) -> int:

@@ -13,9 +13,9 @@ from typing import Any
 from mapreduce.codec import to_plain
 from mapreduce.coordinator.log import Acceptance, AcceptanceLog
 from mapreduce.coordinator.state import Accept, Brain, Command, Discard, Finish, GiveUp, Limits, Start, Stop
-from mapreduce.errors import InternalError, Interrupted, MapReduceError
+from mapreduce.errors import AttemptTimeout, InternalError, Interrupted, MapReduceError, MemoryExceeded
 from mapreduce.events import Event, Failed, Printed, Reported, Succeeded, Tick, WorkerGone
-from mapreduce.figures import causes, count
+from mapreduce.figures import causes, count, is_of_cause
 from mapreduce.model import Attempt, AttemptRecord, Chunk, Kind, Plan, Progress, Result, Segments, TaskId
 from mapreduce.ordering import Range, chunks_within, merged, ranges
 from mapreduce.protocols import Executor, Observer
@@ -110,11 +110,9 @@ class Coordinator:
         """The error that ended the job, with a note for each other cause of failed attempts."""
         error = self._failure
         if error is not None:
-            others = [
-                r for r in self._outcome.attempts if (r.kind, r.place) != (type(error).__name__, error.place)
-            ]
+            others = [record for record in self._outcome.attempts if not is_of_cause(record, error)]
             for number, example in causes(others):
-                error.add_note(f"Also, {count(number, 'attempt')} failed with this cause: {example}")
+                error.add_note(f"Also, {count(number, 'attempt')} failed for another reason: {example}")
         return error
 
     def _drain(self) -> None:
@@ -153,19 +151,27 @@ class Coordinator:
         if isinstance(event, Succeeded):
             self._note(event.attempt, "succeeded")
         elif isinstance(event, Failed):
+            if isinstance(event.error, (AttemptTimeout, MemoryExceeded)):
+                self._say_on_what(event.attempt, event.error)
             self._note(event.attempt, "failed", event.error)
         elif isinstance(event, WorkerGone):
             for attempt in [a for a in self._started if a.worker == event.worker]:
-                if "\n" not in event.error.message:  # else it names the record
-                    event.error.message += f" It worked on {self._work_of(attempt)}."
+                self._say_on_what(attempt, event.error)
                 self._note(attempt, "lost", event.error)
         return self._brain.handle(event, time.monotonic())
+
+    def _say_on_what(self, attempt: Attempt, error: MapReduceError) -> None:
+        """Add the attempt's work to the message, unless that names the record already."""
+        if "\n" not in error.message:
+            error.message += f" It worked on {self._work_of(attempt)}."
 
     def _work_of(self, attempt: Attempt) -> str:
         if attempt.task.kind is Kind.REDUCE:
             return f"shard {attempt.task.index}"
         split = self._plan.splits[attempt.task.index]
-        return f"{split.file.uri}, {split.start:,} to {split.stop:,}"
+        if split.file.uri == "records:":
+            return f"items {split.start:,} to {split.stop:,} of the records in memory"
+        return f"{split.file.uri}, bytes {split.start:,} to {split.stop:,}"
 
     def _note(self, attempt: Attempt, outcome: str, error: MapReduceError | None = None) -> None:
         self._reports.pop(attempt, None)

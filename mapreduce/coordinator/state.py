@@ -344,7 +344,7 @@ class Brain:
             return None
         return AttemptTimeout(
             f"{attempt} ran for more than {timeout:g} s, the job's timeout.",
-            hint="Mend the function if it hangs (its stack is below), or raise timeout.",
+            hint="If the function hangs (its stack tells where), mend it; if it needs longer, raise timeout.",
             place="timeout",
         )
 
@@ -356,7 +356,8 @@ class Brain:
         return MemoryExceeded(
             f"{attempt} took {show_size(held)} of memory, where {show_size(most)} are allowed"
             f"{', with nothing beside it' if alone else ''}.",
-            hint="Let the function hold less at once, raise shards, lower split_size, or give more memory=.",
+            hint="Let the function hold less at once, or hand it less (smaller split_size, more shards), or "
+            "give it more (Job(memory=…), fewer --workers).",
             place=f"memory:{attempt.task}",
         )
 

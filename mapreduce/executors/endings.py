@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import signal
 from dataclasses import dataclass
 
@@ -17,6 +18,9 @@ _ENGINE = tuple(
     os.path.dirname(os.path.abspath(path)) + os.sep
     for path in (os.path.dirname(__file__), multiprocessing.__file__)
 )
+_FORKSERVER = '  File "<string>", line 1 in <module>'
+"""The first frame of every worker: the forkserver is started with `python -c`."""
+_THREAD = re.compile(r"\b(thread) 0x[0-9a-f]+(?= \()", re.IGNORECASE)
 _LESS = "Let it hold less at once, or give it more memory: fewer --workers, or smaller splits."
 
 
@@ -53,20 +57,25 @@ class Ending:
 
     def _killed(self) -> MapReduceError:
         how = f"was ended from outside, by {signal_name(-(self.code or 0))}"
-        hint = "Somebody, a supervisor or the system ended it. If it was for its memory, try fewer --workers."
+        hint = (
+            "Find out who ended it: a person, a supervisor, or a limit of the system. If it was for its "
+            "memory, give fewer --workers."
+        )
         return self._told(WorkerKilled, how, hint, f"killed:{self.code}")
 
     def _crashed(self) -> MapReduceError:
         if self.code is not None and self.code < 0:
             how = f"was ended by {signal_name(-self.code)}"
-            hint = "A function of the job, or a C library that it uses, crashed."
+            hint = "A function of the job, or a C library that it uses, crashed: mend it, or skip such input."
         else:
             how = f"ended with exit code {self.code} and without a result"
-            hint = "A function of the job may call os._exit."
+            hint = (
+                "A function of the job, or a library that it uses, ended it (os._exit): let it raise instead."
+            )
         return self._told(WorkerCrash, how, hint, f"crash:{self.code}")
 
     def _told(self, kind: type[MapReduceError], how: str, hint: str, place: str) -> MapReduceError:
-        doing = f" while it ran {self.attempt}" if self.attempt else ""
+        doing = f", while it ran {self.attempt}" if self.attempt else ""
         return kind(
             f"Worker process {self.process} {how}{doing}{on_record(self.where, self.record)}",
             hint=hint,
@@ -91,12 +100,14 @@ def signal_name(number: int) -> str:
 
 
 def user_stack(text: str) -> str:
-    """A faulthandler trace without the engine's own frames, and its threads without any other."""
+    """A faulthandler trace without the engine's own frames, its threads without any other, and their
+    numbers, which mean nothing to anybody.
+    """
     found: list[str] = []
-    for line in text.splitlines():
+    for line in _THREAD.sub(r"\1", text).splitlines():
         if line.startswith("Extension modules"):
             break
-        if any(path in line for path in _ENGINE):
+        if line == _FORKSERVER or any(path in line for path in _ENGINE):
             continue
         if found and _is_heading(found[-1]) and (_is_heading(line) or not line.strip()):
             found.pop()

@@ -22,11 +22,11 @@ from mapreduce.forks import end_in_child
 from mapreduce.store import layout
 
 _HINTS = {
-    errno.ENOSPC: "Free some space, or give another place.",
-    errno.EDQUOT: "The quota is used up: free some space, or give another place.",
-    errno.EROFS: "The file system is mounted read-only: give another place.",
-    errno.EACCES: "You may not write there: change the permissions, or give another place.",
-    errno.EPERM: "You may not write there: change the permissions, or give another place.",
+    errno.ENOSPC: "Free some space, or give another place (--output, --work).",
+    errno.EDQUOT: "The quota is used up: free some space, or give another place (--output, --work).",
+    errno.EROFS: "The file system is mounted read-only: give another place (--output, --work).",
+    errno.EACCES: "You may not write there: change permissions, or give another place (--output, --work).",
+    errno.EPERM: "You may not write there: change permissions, or give another place (--output, --work).",
     errno.EMFILE: "Raise the limit of open files (ulimit -n).",
     errno.ENAMETOOLONG: "Give a shorter name.",
     errno.ENOTDIR: "A part of the path is a file: give another place.",

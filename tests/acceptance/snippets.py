@@ -83,4 +83,6 @@ def steady(line: str) -> str:
     )
     line = re.sub(r"\b\d[\d.,]* ?(s|%|MB/s|records/s|GB)\b|\d+ %", "N", line)
     line = re.sub(r" \((plan|map|reduce) N[^)]*\)", "", line)  # a phase is told if it took 0.05 s
+    line = re.sub(r"\bprocess \d+|\bafter [\d,]+ good bytes", "N", line)  # of gzip there are several
+    line = re.sub(r"(slowest task +)(map|reduce) \d+", r"\1T", line)
     return " ".join(line.split())

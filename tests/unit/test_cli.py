@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -414,7 +415,10 @@ def test_plan_shows_what_would_happen_and_does_nothing(own_folder):
     result = call("plan", "job.py", "--workers", "7", "--shards", "3")
     assert result.exit_code == 0
     assert result.stdout.startswith("words: this is the plan, nothing has run\n")
-    lines = [" ".join(line.split()) for line in result.stdout.splitlines()[1:-1]]
+    lines = [
+        re.sub(r"^[\d.]+ [KMGT]?B free$", "N free", " ".join(line.split()))
+        for line in result.stdout.splitlines()[1:]
+    ]
     assert lines == [
         "input 1 file, 10 B",
         "in.txt (10 B)",
@@ -423,6 +427,9 @@ def test_plan_shows_what_would_happen_and_does_nothing(own_folder):
         "parts 3",
         "workers 3",
         "output out (free)",
+        "N free",
+        "work .out.mapreduce, while it runs",
+        "N free",
     ]
     assert sorted(os.listdir()) == ["in.txt", "job.py"]
 
@@ -434,6 +441,8 @@ def test_plan_as_json():
     assert document["inputs"][0]["uri"] == "in.txt"
     assert document["output_taken"] == ""
     assert document["free_bytes"] > 0
+    assert document["work"] == str(Path(".out.mapreduce").absolute())
+    assert document["work_free_bytes"] > 0
 
 
 def test_plan_tells_that_the_output_is_taken():
@@ -458,9 +467,16 @@ def test_plan_of_many_files_and_of_records(job_file, monkeypatch):
     assert "kept with the run, in .mapreduce/w" in few
 
 
-def test_plan_warns_of_a_full_disk(monkeypatch):
-    monkeypatch.setattr("mapreduce.cli.plan._free", lambda _: 9)
-    assert "free space  9 B, less than the input's 10 B" in call("plan", "job.py").stdout
+@pytest.mark.parametrize("full", ["out", "elsewhere"])
+def test_plan_warns_of_the_disk_that_is_full(monkeypatch, full):
+    def free(path: Path) -> int:
+        return 9 if ("elsewhere" in path.parts) == (full == "elsewhere") else 2048
+
+    monkeypatch.setattr("mapreduce.cli.plan._free", free)
+    told = call("plan", "job.py", "--work", "elsewhere").stdout
+    where = told.index("9 B free, less than the input's 10 B")
+    assert (where > told.index("work ")) == (full == "elsewhere")
+    assert told.count("2 KB free\n") == 1
 
 
 # ---------------------------------------------------------------- show

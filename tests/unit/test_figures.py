@@ -2,7 +2,8 @@
 
 import pytest
 
-from mapreduce.figures import causes, count, duration, shares, visible, visible_lines, when
+from mapreduce.errors import WorkerCrash
+from mapreduce.figures import causes, count, duration, is_of_cause, shares, visible, visible_lines, when
 from mapreduce.model import AttemptRecord
 
 
@@ -76,3 +77,35 @@ def test_causes_are_told_by_class_and_place():
         AttemptRecord("map 1", 2, 0, "lost", 0.1, "killed", "WorkerKilled", "job.py:1"),
     ]
     assert causes(attempts) == [(2, "ValueError at a"), (1, "killed")]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("KeyError:/a/job.py:12", "KeyError:/a/job.py:21"),
+        ("crash:-11", "crash:-6"),
+        ("crash:1", "crash:2"),
+        ("killed:-9", "killed:-15"),
+    ],
+)
+def test_lines_signals_and_exit_codes_tell_causes_apart(one, other):
+    attempts = [AttemptRecord("map 0", 1, 0, "failed", 0.1, place, "Kind", place) for place in (one, other)]
+    assert causes(attempts) == [(1, one), (1, other)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "place", "same"),
+    [
+        ("WorkerCrash", "crash:-11:in.txt, byte 7", True),
+        ("WorkerCrash", "crash:-11:in.txt, byte 70", True),
+        ("WorkerCrash", "crash:-11", True),
+        ("WorkerCrash", "crash:-1", False),
+        ("WorkerCrash", "crash:-6:in.txt, byte 7", False),
+        ("WorkerCrash", "crash:-11:other.txt, byte 7", False),
+        ("WorkerKilled", "crash:-11", False),
+        ("", "", False),
+    ],
+)
+def test_an_attempt_that_could_not_name_its_record_has_the_same_cause(kind, place, same):
+    error = WorkerCrash("crashed", place="crash:-11:in.txt, byte 7")
+    assert is_of_cause(AttemptRecord("map 0", 1, 0, "lost", 0.1, place, kind, place), error) is same
