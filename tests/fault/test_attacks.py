@@ -1,0 +1,67 @@
+"""What users, their programs and machines do without thinking of the engine; each was a defect once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fault.attempts import wait_for
+from mapreduce.coordinator.log import read_log
+from mapreduce.store import open_store
+
+
+def python(script: str, **options: Any) -> subprocess.Popen[str]:
+    """A program of its own in a session of its own, in this folder."""
+    Path("program.py").write_text(textwrap.dedent(script))
+    return subprocess.Popen(
+        [sys.executable, "program.py"],
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        **options,
+    )
+
+
+def accepted() -> set[str]:
+    """The tasks that runs to `out` had accepted when they ended."""
+    return {
+        str(task) for root in Path().glob(".out.mapreduce/*") for task in read_log(open_store(root)).by_task
+    }
+
+
+# ---------------------------------------------------------------- stopping
+
+TWO_SLOW_MAPS = """
+    import os, signal, time
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    from mapreduce import Job, Records, Sum, run
+
+    def slow(record):
+        open(f"started-{record}", "w").close()
+        while not os.path.exists("go"):
+            time.sleep(0.005)
+        yield record, 1
+
+    run(Job("slow", Records(["a", "b"], split_size=1), slow, Sum(), "out"), workers=2)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT], ids=lambda one: one.name)
+def test_a_signal_to_the_whole_group_lets_running_attempts_end(number: signal.Signals) -> None:
+    """As `timeout`, a supervisor, or a terminal that is closed send it."""
+    process = python(TWO_SLOW_MAPS)
+    wait_for(lambda: len(list(Path().glob("started-*"))) == 2, "two maps run")
+    os.killpg(process.pid, number)
+    Path("go").touch()
+    process.communicate(timeout=30)
+    assert accepted() == {"map 0", "map 1"}
