@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fault.attempts import wait_for
+from mapreduce import Job, Records, run
 from mapreduce.coordinator.log import read_log
 from mapreduce.store import open_store
 
@@ -65,3 +67,21 @@ def test_a_signal_to_the_whole_group_lets_running_attempts_end(number: signal.Si
     Path("go").touch()
     process.communicate(timeout=30)
     assert accepted() == {"map 0", "map 1"}
+
+
+# ---------------------------------------------------------------- functions that use multiprocessing
+
+
+def test_a_map_may_use_a_pool_in_every_attempt_of_a_worker() -> None:
+    def pooled(record: int) -> Iterator[tuple[int, int]]:
+        import multiprocessing
+
+        with multiprocessing.Pool(1) as pool:
+            yield record, pool.map(int, [str(record)])[0]
+
+    result = run(Job("pooled", Records(range(3), split_size=1), pooled), workers=1)
+    assert sorted(result) == [(0, 0), (1, 1), (2, 2)]
+    assert {attempt.outcome for attempt in result.manifest.attempts} == {"succeeded"}
+
+
+# ---------------------------------------------------------------- programs around the engine
