@@ -85,3 +85,27 @@ def test_a_map_may_use_a_pool_in_every_attempt_of_a_worker() -> None:
 
 
 # ---------------------------------------------------------------- programs around the engine
+
+
+def test_runs_in_several_threads_leave_the_main_module_alone() -> None:
+    script = """
+        import sys, threading
+        from mapreduce import Job, Records, Sum, run
+
+        def one(record):
+            yield record, 1
+
+        def job(number):
+            run(Job("one", Records(range(8), split_size=1), one, Sum(), f"out-{number}"), workers=4)
+
+        if __name__ == "__main__":
+            main = sys.modules["__main__"]
+            threads = [threading.Thread(target=job, args=(number,)) for number in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            print(sys.modules["__main__"] is main)
+    """
+    process = python(script)
+    assert process.communicate(timeout=60)[0] == "True\n"
