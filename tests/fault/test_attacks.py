@@ -109,3 +109,44 @@ def test_runs_in_several_threads_leave_the_main_module_alone() -> None:
     """
     process = python(script)
     assert process.communicate(timeout=60)[0] == "True\n"
+
+
+def test_a_forked_child_of_a_program_that_has_run_a_job_can_run_one() -> None:
+    script = """
+        import os, sys
+        from mapreduce import Job, Records, Sum, run
+
+        def one(record):
+            yield record, 1
+
+        def job(number):
+            return len(list(run(Job("one", Records(range(8)), one, Sum(), f"out-{number}"), workers=1)))
+
+        if __name__ == "__main__":
+            job(0)
+            child = os.fork()
+            if child == 0:
+                os._exit(job(1))
+            print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), job(2))
+    """
+    process = python(script)
+    assert process.communicate(timeout=60)[0] == "8 8\n"
+
+
+def test_a_forkserver_that_can_t_be_started_says_so() -> None:
+    folder = Path("x" * 120)
+    folder.mkdir()
+    script = """
+        from mapreduce import Job, Records, run
+        from mapreduce.errors import NoWorkers
+
+        if __name__ == "__main__":
+            try:
+                run(Job("one", Records([1]), lambda record: [record], None, "out"))
+            except NoWorkers as error:
+                print(error)
+    """
+    process = python(script, env={**os.environ, "TMPDIR": str(folder.resolve())})
+    said = process.communicate(timeout=60)[0]
+    assert "can't be started: AF_UNIX path too long" in said
+    assert "TMPDIR" in said
