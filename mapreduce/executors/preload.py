@@ -7,6 +7,12 @@ imported before a fork, not used before it.
 import atexit
 import gc
 import os
+from contextlib import suppress
+
+# A signal to the coordinator's group, from a terminal or `timeout`, is for the coordinator alone, which
+# lets attempts end.
+with suppress(PermissionError):  # it leads a session, and so a group
+    os.setpgid(0, 0)
 
 os.environ["POLARS_MAX_THREADS"] = "1"
 gc.disable()  # imports make hundreds of thousands of objects, and no garbage

@@ -20,10 +20,14 @@ import threading
 import time
 import warnings
 import zlib
+from multiprocessing import forkserver, resource_tracker
 from typing import Any
 
 _STAY = "fsspecIO"
 """A thread that belongs to a library's own service, and holds nothing of an attempt."""
+
+_forkserver: Any = forkserver._forkserver
+_resource_tracker: Any = resource_tracker._resource_tracker
 
 _LIMITS = [value for name, value in vars(resource).items() if name.startswith("RLIMIT_")]
 _SIGNALS = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
@@ -71,7 +75,7 @@ class Pristine:
         os.umask(self._umask)
         self._restore_environment()
         self._restore_interpreter()
-        return self._restore_limits() and not _has_threads()
+        return self._restore_limits() and not (_has_threads() or _has_started_services())
 
     def _restore_signals(self) -> None:
         for number, handler in self._handlers:
@@ -127,6 +131,13 @@ def _has_threads() -> bool:
         return False
     staying = sum(thread.name == _STAY and thread.is_alive() for thread in threading.enumerate())
     return _thread._count() > staying
+
+
+def _has_started_services() -> bool:
+    """Whether a function has started a helper process of multiprocessing, which goes on being asked for
+    though it has ended with the attempt. That of the forkserver is another process's.
+    """
+    return _forkserver._forkserver_pid is not None or _resource_tracker._pid is not None
 
 
 def seed(text: str) -> None:

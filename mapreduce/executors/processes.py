@@ -12,6 +12,7 @@ import selectors
 import shutil
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -45,6 +46,8 @@ _UNKNOWN_CODE = 255
 _SERVER_PATIENCE = 0.05
 _END_PATIENCE = 5.0
 """Seconds for a killed process to end; one that waits for a dead disk may take longer, and is left alone."""
+_MAIN = threading.Lock()
+"""Held by who has put another module in the place of `__main__`."""
 
 
 @dataclass(eq=False)
@@ -315,14 +318,16 @@ def _no_workers(message: str, text: str) -> NoWorkers:
 def _without_main() -> Iterator[None]:
     """Start a process that does not import the caller's `__main__`.
 
-    multiprocessing sends its path along; with an empty module in its place there is none.
+    multiprocessing sends its path along; with an empty module in its place there is none. One thread
+    at a time: another would take that for the caller's.
     """
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
+    with _MAIN:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main
 
 
 def _start(process: ForkServerProcess) -> None:
