@@ -172,7 +172,7 @@ def test_a_function_that_does_not_move_is_told_and_left_alone(monkeypatch: pytes
     result = run(job, workers=1, observers=[watcher])
     (task, work, seconds), (_, _, later) = watcher.stalls[:2]
     assert task == "map 0"
-    assert work == "in.log, 0 to 9"
+    assert work == "in.log, bytes 0 to 9"
     assert 0.3 <= seconds < later - 0.25
     assert [(end.outcome, end.attempt) for end in watcher.ended] == [("succeeded", 1)] * 2
     Path("go").touch()

@@ -363,7 +363,7 @@ def begin_by_command(*options: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("where", ["out", ".out.mapreduce"])
 def test_the_command_resume_does_the_same_command_again(where: str) -> None:
     failed = begin_by_command("--new")
-    assert "Go on with `mapreduce resume out`, or the same command" in failed.stderr
+    assert "go on with `mapreduce resume out`, or the same command" in failed.stderr
     Path("elsewhere").mkdir()
     done = command("resume", f"../{where}", "--json", folder="elsewhere")
     assert done.returncode == 0, done.stderr
