@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shlex
-import signal
-import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 from mapreduce import host
 from mapreduce import manifest as manifests
+from mapreduce.account import account
 from mapreduce.codec import canonical_json, dump_job
 from mapreduce.coordinator.log import Acceptance, AcceptanceLog
 from mapreduce.coordinator.loop import Coordinator, Outcome
 from mapreduce.coordinator.state import Limits
-from mapreduce.datasets import FileDataset, as_output
+from mapreduce.datasets import as_output
 from mapreduce.errors import (
     InputError,
     Interrupted,
@@ -35,10 +32,10 @@ from mapreduce.errors import (
 )
 from mapreduce.executors.serial import SerialExecutor
 from mapreduce.job import Job
-from mapreduce.model import FORMAT_VERSION, Manifest, Plan, Result, Status, Totals, Work
+from mapreduce.model import Manifest, Plan
 from mapreduce.place import Place, check_apart, check_output, has_work, place_of, run_directory
 from mapreduce.plan import make_plan, new_run_id
-from mapreduce.protocols import Executor, Observer, Output
+from mapreduce.protocols import Executor, Observer
 from mapreduce.result import JobResult
 from mapreduce.resume import (
     Begun,
@@ -50,6 +47,7 @@ from mapreduce.resume import (
     usable,
     write_plan,
 )
+from mapreduce.signals import Signals
 from mapreduce.signatures import check_signatures
 from mapreduce.sinks.delivery import deliver_all, named_sinks
 from mapreduce.store import layout
@@ -126,7 +124,7 @@ def run(
         from mapreduce.executors import warm_up
 
         warm_up()
-    with _Signals() as signals:
+    with Signals() as signals:
         plan = make_plan(job, new_run_id(begin.date), limit)
         place = place_of(job, plan.run_id, None if work is None else Path(work))
         begun = None if resume is False else find_begun(place)
@@ -168,20 +166,20 @@ def _check_options(options: Options) -> None:
 
 
 def _run_new(
-    job: Job, plan: Plan, place: Place, options: Options, begin: _Begin, signals: _Signals
+    job: Job, plan: Plan, place: Place, options: Options, begin: _Begin, signals: Signals
 ) -> JobResult:
     previous = check_output(place, overwrite=options.overwrite)
     check_apart(place, plan)
     with _telling_what_is_kept(place, options), _memory_told(), run_directory(place, keep=options.keep):
         write_plan(place.store(), 1, plan, options.invocation)
         outcome, workers = _execute(job, plan, place, options, begin, signals, session=1)
-        manifest = _manifest(job, plan, outcome, begin.date, previous, workers, resumed=0)
+        manifest = account(job, plan, outcome, begin.date, previous, workers, resumed=0)
         _commit(place, manifest)
         return _publish_and_tell(job, place, manifest, options)
 
 
 def _go_on(
-    job: Job, plan: Plan, begun: Begun, options: Options, begin: _Begin, signals: _Signals
+    job: Job, plan: Plan, begun: Begun, options: Options, begin: _Begin, signals: Signals
 ) -> JobResult:
     place = begun.place
     logger.info("going on with run %s: %s", place.run_id, done_of(begun))
@@ -199,7 +197,7 @@ def _go_on(
             outcome, workers = _execute(
                 job, plan, place, options, begin, signals, session=begun.session, restored=restored
             )
-            manifest = _manifest(job, plan, outcome, begin.date, previous, workers, resumed=begun.session - 1)
+            manifest = account(job, plan, outcome, begin.date, previous, workers, resumed=begun.session - 1)
             _commit(place, manifest)
         return _publish_and_tell(job, place, manifest, options)
 
@@ -256,7 +254,7 @@ def _execute(
     place: Place,
     options: Options,
     begin: _Begin,
-    signals: _Signals,
+    signals: Signals,
     *,
     session: int,
     restored: Sequence[Acceptance] = (),
@@ -327,138 +325,3 @@ def _publish_and_tell(job: Job, place: Place, manifest: Manifest, options: Optio
     for observer in options.observers:
         observer.finished(result)
     return result
-
-
-def _manifest(
-    job: Job,
-    plan: Plan,
-    outcome: Outcome,
-    started: datetime,
-    previous: str,
-    workers: int,
-    *,
-    resumed: int,
-) -> Manifest:
-    last = outcome.reduces if plan.shards else outcome.maps
-    counters: dict[str, int] = {}
-    for result in (*outcome.maps, *outcome.reduces):
-        for name, count in result.counters.items():
-            counters[name] = counters.get(name, 0) + count
-    return manifests.seal(
-        Manifest(
-            version=FORMAT_VERSION,
-            job=plan.job,
-            run_id=plan.run_id,
-            status=Status.SUCCEEDED,
-            output=type(as_output(job.output)).__name__,
-            code=plan.code,
-            options=plan.options,
-            inputs=plan.inputs,
-            parts=tuple(result.part for result in last if result.part),
-            counters=dict(sorted(counters.items())),
-            totals=_totals(plan, outcome.maps, outcome.reduces),
-            tasks={"map": len(outcome.maps), "reduce": len(outcome.reduces)},
-            workers=workers,
-            attempts=tuple(outcome.attempts),
-            started=started.isoformat(timespec="milliseconds"),
-            seconds={name: round(value, 6) for name, value in outcome.seconds.items()},
-            versions=manifests.versions(),
-            previous=previous,
-            key_names=tuple(job.key_names or ()),
-            keyed=isinstance(job.reduce, Mapping),
-            output_options=_reading(as_output(job.output)),
-            resumed=resumed,
-        )
-    )
-
-
-def _reading(output: Output) -> str:
-    options = output.reading if isinstance(output, FileDataset) else {}
-    return json.dumps(options, sort_keys=True) if options else ""
-
-
-def _totals(plan: Plan, maps: Sequence[Result], reduces: Sequence[Result]) -> Totals:
-    last = reduces if plan.shards else maps
-    works = [result.work for result in (*maps, *reduces)]
-    names = [f"map {i}" for i in range(len(maps))] + [f"reduce {i}" for i in range(len(reduces))]
-    slowest = max(range(len(works)), key=lambda i: works[i].seconds, default=-1)
-    largest = max(range(len(reduces)), key=lambda i: reduces[i].work.pairs, default=-1)
-    user = sum(work.user_seconds for work in works)
-    skewed = max((result.work for result in reduces), key=lambda work: work.largest_key_pairs, default=Work())
-    return Totals(
-        records_in=sum(result.work.records for result in maps),
-        pairs=sum(result.work.pairs for result in maps),
-        groups=sum(result.work.groups for result in reduces),
-        records_out=sum(result.part.records for result in last if result.part),
-        bytes_in=sum(file.size for file in plan.inputs if file.uri != "records:"),
-        bytes_shuffled=sum(result.work.bytes_out for result in maps) if plan.shards else 0,
-        bytes_out=sum(result.part.size for result in last if result.part),
-        user_seconds=round(user, 6),
-        engine_seconds=round(sum(work.seconds for work in works) - user, 6),
-        slowest_task=names[slowest] if works else "",
-        slowest_seconds=round(works[slowest].seconds, 6) if works else 0.0,
-        largest_shard=largest,
-        largest_shard_pairs=reduces[largest].work.pairs if reduces else 0,
-        largest_key=skewed.largest_key,
-        largest_key_pairs=skewed.largest_key_pairs,
-        undecodable=sum(result.work.undecodable for result in maps),
-    )
-
-
-# ---------------------------------------------------------------- signals
-
-
-class _Signals:
-    """SIGINT, SIGTERM and SIGHUP, where nobody else handles them, in the main thread.
-
-    They unwind the stack at once: SIGINT by KeyboardInterrupt, the others by SystemExit. While
-    attempts are draining, the first of them is only noted.
-    """
-
-    def __init__(self) -> None:
-        self._noted = 0
-        self._draining = False
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> _Signals:
-        if threading.current_thread() is threading.main_thread():
-            defaults = {
-                signal.SIGINT: signal.default_int_handler,
-                signal.SIGTERM: signal.SIG_DFL,
-                signal.SIGHUP: signal.SIG_DFL,
-            }
-            for number, usual in defaults.items():
-                if signal.getsignal(number) is usual:
-                    self._before[number] = signal.signal(number, self._handle)
-        return self
-
-    def __exit__(self, *ignored: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _handle(self, number: int, _frame: FrameType | None) -> None:
-        if self._draining and not self._noted:
-            self._noted = number
-            logger.info("stopping: attempts that end within 3 s are kept (once more: stop at once)")
-            return
-        self._noted = number
-        self.end()
-
-    def noted(self) -> bool:
-        """Whether the run shall end."""
-        return self._noted != 0
-
-    @contextmanager
-    def draining(self, possible: bool) -> Iterator[None]:
-        """The block asks `noted`, if that is possible, and ends by itself."""
-        self._draining = possible
-        try:
-            yield
-        finally:
-            self._draining = False
-
-    def end(self) -> NoReturn:
-        """Raise what the noted signal means."""
-        if self._noted == signal.SIGINT:
-            raise KeyboardInterrupt
-        raise SystemExit(128 + self._noted)

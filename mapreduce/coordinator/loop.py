@@ -11,8 +11,9 @@ from operator import attrgetter
 from typing import Any
 
 from mapreduce.codec import to_plain
+from mapreduce.coordinator.commands import Accept, Command, Discard, Finish, GiveUp, Start, Stop
 from mapreduce.coordinator.log import Acceptance, AcceptanceLog
-from mapreduce.coordinator.state import Accept, Brain, Command, Discard, Finish, GiveUp, Limits, Start, Stop
+from mapreduce.coordinator.state import Brain, Limits
 from mapreduce.errors import AttemptTimeout, InternalError, Interrupted, MapReduceError, MemoryExceeded
 from mapreduce.events import Event, Failed, Printed, Reported, Succeeded, Tick, WorkerGone
 from mapreduce.figures import causes, count, is_of_cause

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from mapreduce.coordinator.commands import Accept, Command, Discard, Finish, GiveUp, Start, Stop
 from mapreduce.coordinator.policy import Failure, Verdict, after_failure, must_be_careful, stragglers
 from mapreduce.errors import AttemptTimeout, InternalError, MapReduceError, MemoryExceeded, SegmentError
 from mapreduce.events import Event, Failed, Succeeded, Tick, WorkerGone, WorkerReady
@@ -43,59 +44,6 @@ class Limits:
     """Bytes a worker may hold when nothing runs beside it."""
     backups: bool = True
     """Stragglers get a second attempt."""
-
-
-# ---------------------------------------------------------------- commands
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Run an attempt on its worker."""
-
-    attempt: Attempt
-    inputs: str = ""
-    """Digest of the maps that a reduce reads."""
-    careful: bool = False
-    """Note each record before the functions get it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """End a running attempt, with this error, or because nobody needs it any more."""
-
-    attempt: Attempt
-    error: MapReduceError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Accept:
-    """This attempt's result is the task's only one."""
-
-    attempt: Attempt
-    result: Result
-
-
-@dataclass(frozen=True, slots=True)
-class Discard:
-    """This result came too late, or was made from map results that are no longer current."""
-
-    attempt: Attempt
-    result: Result
-
-
-@dataclass(frozen=True, slots=True)
-class Finish:
-    """Every task is done: commit."""
-
-
-@dataclass(frozen=True, slots=True)
-class GiveUp:
-    """The job has failed, for this reason."""
-
-    error: MapReduceError
-
-
-Command = Start | Stop | Accept | Discard | Finish | GiveUp
 
 
 @dataclass(slots=True)

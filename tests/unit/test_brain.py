@@ -6,20 +6,9 @@ import random
 
 import pytest
 
+from mapreduce.coordinator.commands import Accept, Command, Discard, Finish, GiveUp, Start, Stop
 from mapreduce.coordinator.policy import Failure, Verdict, after_failure, must_be_careful, stragglers
-from mapreduce.coordinator.state import (
-    Accept,
-    Brain,
-    Command,
-    Discard,
-    Finish,
-    GiveUp,
-    Limits,
-    Start,
-    State,
-    Stop,
-    inputs_digest,
-)
+from mapreduce.coordinator.state import Brain, Limits, State, inputs_digest
 from mapreduce.errors import (
     AttemptTimeout,
     InputMissing,
