@@ -126,7 +126,10 @@ class Coordinator:
     def _step(self) -> None:
         """Wait a moment for events, take them in, and act."""
         commands: list[Command] = []
-        for event in self._executor.poll(_POLL_SECONDS):
+        events = self._executor.poll(_POLL_SECONDS)
+        if self._stop_requested():
+            self._brain.stop()
+        for event in events:
             commands += self._hear(event)
         now = time.monotonic()
         if now - self._ticked >= _POLL_SECONDS:
