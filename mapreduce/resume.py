@@ -99,7 +99,7 @@ def find_begun(place: Place) -> Begun | None:
     if not place.root.is_dir():
         return None
     for directory in sorted(place.root.iterdir(), key=lambda path: path.name, reverse=True):
-        if (directory / layout.ENDED).exists() or not (directory / layout.PLANS).is_dir():
+        if not _has_begun(directory):
             continue
         if not _is_ours(directory):
             logger.warning("%s may have been written by others: no run goes on from there", directory)
@@ -116,6 +116,14 @@ def find_begun(place: Place) -> Begun | None:
             return begun
         lock.close()
     return None
+
+
+def _has_begun(directory: Path) -> bool:
+    """Whether a run was begun there and has not ended, as far as this user may know."""
+    try:
+        return (directory / layout.PLANS).is_dir() and not (directory / layout.ENDED).exists()
+    except PermissionError:
+        return False
 
 
 def _is_ours(directory: Path) -> bool:
