@@ -258,7 +258,7 @@ def invocation_at(directory: Path) -> tuple[Begun, Invocation] | None:
     """The newest run that can go on and was begun from the command line, of those that a directory may
     mean: an output, a work directory, or a run's own. Its lock is given back at once.
     """
-    own = directory.absolute()
+    own = Path(os.path.realpath(directory))
     below = sorted(path for path in own.iterdir() if path.is_dir()) if own.is_dir() else []
     found = []
     for root in dict.fromkeys([layout.work_root(own), own, own.parent, *below]):

@@ -207,6 +207,33 @@ def test_what_another_user_has_left_beside_the_output_is_left_alone(monkeypatch:
         assert list(Path(".out.mapreduce").iterdir()) == [theirs]
 
 
+def test_resume_finds_the_run_of_an_output_that_is_a_link() -> None:
+    Path("real").mkdir()
+    Path("out").symlink_to("real")
+    Path("in.txt").write_text("a\nb\n")
+    Path("fail").touch()
+    Path("program.py").write_text("""
+import os
+from mapreduce import Job, Text
+
+def total(key, values):
+    if os.path.exists("fail"):
+        raise ValueError("told to")
+    yield key, sum(values)
+
+job = Job("begun", Text("in.txt"), lambda line: [(line, 1)], total, "out")
+""")
+    command = [sys.executable, "-m", "mapreduce"]
+    failed = subprocess.run(
+        [*command, "run", "program.py", "--on", "serial"], capture_output=True, check=False
+    )
+    assert failed.returncode != 0
+    Path("fail").unlink()
+    resumed = subprocess.run([*command, "resume", "out"], capture_output=True, text=True, check=False)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "resumed" in resumed.stdout
+
+
 def leave_a_dead_run(root: Path) -> None:
     """As a run that was killed leaves its directory."""
     for name in ("lock", "plan/000001", "log/000001.000001", "data/map-00000-00000000", "result/_COMMIT"):
