@@ -186,7 +186,8 @@ def _is_there(directory: Path) -> bool:
 def try_lock(directory: Path) -> BinaryIO | None:
     """The lock of a run's directory; None if its process lives, or if it is no run's directory."""
     try:
-        lock = open(directory / layout.LOCK, "rb")  # noqa: SIM115 - the caller closes it
+        # For writing, though nothing is: NFS locks no other file.
+        lock = open(directory / layout.LOCK, "r+b")  # noqa: SIM115 - the caller closes it
     except OSError:
         return None
     try:

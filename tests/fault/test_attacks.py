@@ -273,3 +273,13 @@ def test_a_run_that_was_killed_before_it_had_its_lock_leaves_nothing() -> None:
     Path(".out.mapreduce/20260101T000000-00000000").mkdir(parents=True)
     run(Job("one", Records([("a", 1)]), Identity(), Sum(), "out"), on="serial")
     assert list(Path().glob(".*")) == []
+
+
+def test_a_lock_is_taken_through_a_file_that_is_open_for_writing() -> None:
+    """NFS takes an exclusive lock of no other."""
+    begin_a_run()
+    [directory] = Path(".out.mapreduce").iterdir()
+    lock = try_lock(directory)
+    assert lock is not None
+    with lock:
+        assert lock.writable()
