@@ -184,13 +184,17 @@ def _end(place: Place, keep: bool) -> None:
 
 def _is_there(directory: Path) -> bool:
     """Whether a run may still need its parts."""
-    return directory.exists() and not (directory / layout.ENDED).exists()
+    try:
+        return directory.exists() and not (directory / layout.ENDED).exists()
+    except PermissionError:  # another user's
+        return True
 
 
 def try_lock(directory: Path) -> BinaryIO | None:
     """The lock of a run's directory; None if its process lives, or if it is no run's directory."""
     try:
-        lock = open(directory / layout.LOCK, "rb")  # noqa: SIM115 - the caller closes it
+        # For writing, though nothing is: NFS locks no other file.
+        lock = open(directory / layout.LOCK, "r+b")  # noqa: SIM115 - the caller closes it
     except OSError:
         return None
     try:
@@ -226,6 +230,9 @@ def _locked(directory: Path) -> BinaryIO:
 
 def _remove_if_dead(directory: Path) -> None:
     """Remove what a run has left whose process has ended; the lock is held meanwhile."""
+    if layout.is_run_id(directory.name):
+        with suppress(OSError):  # as a rule it holds something
+            directory.rmdir()  # its run was killed before it had the lock; one that lives makes it again
     lock = try_lock(directory)
     if lock is not None:
         with lock, suppress(OSError):  # another user's
@@ -234,11 +241,16 @@ def _remove_if_dead(directory: Path) -> None:
 
 
 def _remove_directory(directory: Path) -> None:
-    """Remove a run's directory, or, if it has committed a result that is kept there, all but that."""
-    if not (directory / layout.KEPT / layout.MANIFEST).exists():
-        shutil.rmtree(directory, ignore_errors=True)
+    """Remove a run's directory, or, if it has committed a result that is kept there, all but that.
+
+    The lock goes last: without it nobody would know that what is left there may be removed.
+    """
     for name in (layout.PLANS, layout.LOG, layout.DATA, layout.CRASHES):
         shutil.rmtree(directory / name, ignore_errors=True)
+    if not (directory / layout.KEPT / layout.MANIFEST).exists():
+        for path in [path for path in directory.glob("*") if path.name != layout.LOCK]:
+            shutil.rmtree(path, ignore_errors=True)
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _remove_unfinished(place: Place) -> None:

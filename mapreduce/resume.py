@@ -99,7 +99,7 @@ def find_begun(place: Place) -> Begun | None:
     if not place.root.is_dir():
         return None
     for directory in sorted(place.root.iterdir(), key=lambda path: path.name, reverse=True):
-        if (directory / layout.ENDED).exists() or not (directory / layout.PLANS).is_dir():
+        if not _has_begun(directory):
             continue
         if not _is_ours(directory):
             logger.warning("%s may have been written by others: no run goes on from there", directory)
@@ -116,6 +116,14 @@ def find_begun(place: Place) -> Begun | None:
             return begun
         lock.close()
     return None
+
+
+def _has_begun(directory: Path) -> bool:
+    """Whether a run was begun there and has not ended, as far as this user may know."""
+    try:
+        return (directory / layout.PLANS).is_dir() and not (directory / layout.ENDED).exists()
+    except PermissionError:
+        return False
 
 
 def _is_ours(directory: Path) -> bool:
@@ -255,7 +263,7 @@ def invocation_at(directory: Path) -> tuple[Begun, Invocation] | None:
     """The newest run that can go on and was begun from the command line, of those that a directory may
     mean: an output, a work directory, or a run's own. Its lock is given back at once.
     """
-    own = directory.absolute()
+    own = Path(os.path.realpath(directory))
     below = sorted(path for path in own.iterdir() if path.is_dir()) if own.is_dir() else []
     found = []
     for root in dict.fromkeys([layout.work_root(own), own, own.parent, *below]):

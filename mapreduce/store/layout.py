@@ -35,6 +35,7 @@ KEPT = "output"
 SINKS = "_sinks"
 
 _WRITER = r"(?P<run>[A-Za-z0-9]+-[0-9a-f]{8})"
+_RUN_ID = re.compile(rf"{_WRITER}\Z")
 _PART = re.compile(rf"part-\d{{5,}}-{_WRITER}-[0-9a-f]{{8}}\.[a-z0-9.]+\Z")
 _NUMBERED = re.compile(r"(?:plan|log)/(\d{6,})(?:\.(\d{6,}))?\Z")
 _UNFINISHED = re.compile(rf"\..+\.{_WRITER}\.[0-9a-f]{{8}}\.tmp\Z")
@@ -43,6 +44,11 @@ _UNFINISHED = re.compile(rf"\..+\.{_WRITER}\.[0-9a-f]{{8}}\.tmp\Z")
 def part_name(index: int, run_id: str, nonce: str, suffix: str) -> str:
     """A part's name: unique to one attempt of one run."""
     return f"part-{index:05d}-{run_id}-{nonce}{suffix}"
+
+
+def is_run_id(name: str) -> bool:
+    """Whether a run may have this id, and its directory this name."""
+    return _RUN_ID.match(name) is not None
 
 
 def unfinished_name(name: str, writer: str, token: str) -> str:

@@ -6,16 +6,23 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fault.attempts import wait_for
-from mapreduce import Job, Records, run
+from mapreduce import Identity, Job, Records, Sum, Text, run
 from mapreduce.coordinator.log import read_log
+from mapreduce.errors import UserFunctionError
+from mapreduce.place import Place, place_of, run_directory, try_lock
+from mapreduce.resume import find_begun
 from mapreduce.store import open_store
 
 
@@ -150,3 +157,129 @@ def test_a_forkserver_that_can_t_be_started_says_so() -> None:
     said = process.communicate(timeout=60)[0]
     assert "can't be started: AF_UNIX path too long" in said
     assert "TMPDIR" in said
+
+
+# ---------------------------------------------------------------- what runs leave, and who finds it
+
+LINES = "".join(f"w{number % 7} {number}\n" for number in range(40))
+
+
+def words(line: str) -> Iterator[tuple[str, int]]:
+    yield line.split()[0], 1
+
+
+def fails(key: str, values: Iterator[int]) -> Iterator[tuple[str, int]]:
+    if Path("fail").exists():
+        raise ValueError("told to")
+    yield key, sum(values)
+
+
+def begin_a_run() -> Job:
+    """Leave a run to `out` that has done its maps, and can go on; the job."""
+    Path("in.txt").write_text(LINES)
+    job = Job("begun", Text("in.txt", split_size=100), words, fails, "out", shards=2)
+    Path("fail").touch()
+    with pytest.raises(UserFunctionError):
+        run(job, on="serial")
+    Path("fail").unlink()
+    return job
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_what_another_user_has_left_beside_the_output_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        os.chmod(folder, 0o777)
+        monkeypatch.chdir(folder)
+        place = place_of(begin_a_run(), "20260101T000000-00000001")
+        os.chmod(".out.mapreduce", 0o777)
+        [theirs] = Path(".out.mapreduce").iterdir()
+        child = os.fork()
+        if child == 0:
+            code = 1
+            with suppress(BaseException):
+                os.setgid(4001)
+                os.setuid(4001)
+                assert find_begun(place) is None
+                with run_directory(place):
+                    code = 0
+            os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert list(Path(".out.mapreduce").iterdir()) == [theirs]
+
+
+def test_resume_finds_the_run_of_an_output_that_is_a_link() -> None:
+    Path("real").mkdir()
+    Path("out").symlink_to("real")
+    Path("in.txt").write_text("a\nb\n")
+    Path("fail").touch()
+    Path("program.py").write_text("""
+import os
+from mapreduce import Job, Text
+
+def total(key, values):
+    if os.path.exists("fail"):
+        raise ValueError("told to")
+    yield key, sum(values)
+
+job = Job("begun", Text("in.txt"), lambda line: [(line, 1)], total, "out")
+""")
+    command = [sys.executable, "-m", "mapreduce"]
+    failed = subprocess.run(
+        [*command, "run", "program.py", "--on", "serial"], capture_output=True, check=False
+    )
+    assert failed.returncode != 0
+    Path("fail").unlink()
+    resumed = subprocess.run([*command, "resume", "out"], capture_output=True, text=True, check=False)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "resumed" in resumed.stdout
+
+
+def leave_a_dead_run(root: Path) -> None:
+    """As a run that was killed leaves its directory."""
+    for name in ("lock", "plan/000001", "log/000001.000001", "data/map-00000-00000000", "result/_COMMIT"):
+        path = root / "20260101T000000-00000000" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def test_what_is_left_when_cleaning_up_is_killed_is_removed() -> None:
+    """Killed before each file and folder that it removes."""
+    root = Path(".out.mapreduce").resolve()
+    later = Place("20260101T000000-00000002", Path("out").resolve(), root, kept=False)
+    for at in count(1):
+        leave_a_dead_run(root)
+        child = os.fork()
+        if child == 0:
+            left = count(at, -1)
+
+            def kill(event: str, arguments: object, left: Iterator[int] = left) -> None:
+                if event in ("os.remove", "os.rmdir") and next(left) == 1:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+            sys.addaudithook(kill)
+            with run_directory(replace(later, run_id="20260101T000000-00000001")):
+                pass
+            os._exit(0)
+        ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        with run_directory(later):
+            pass
+        assert list(Path().iterdir()) == [], f"killed before removal {at}"
+        if ended == 0:
+            break
+    assert at > 10
+
+
+def test_a_run_that_was_killed_before_it_had_its_lock_leaves_nothing() -> None:
+    Path(".out.mapreduce/20260101T000000-00000000").mkdir(parents=True)
+    run(Job("one", Records([("a", 1)]), Identity(), Sum(), "out"), on="serial")
+    assert list(Path().glob(".*")) == []
+
+
+def test_a_lock_is_taken_through_a_file_that_is_open_for_writing() -> None:
+    """NFS takes an exclusive lock of no other."""
+    begin_a_run()
+    [directory] = Path(".out.mapreduce").iterdir()
+    lock = try_lock(directory)
+    assert lock is not None
+    with lock:
+        assert lock.writable()
