@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from itertools import count
@@ -283,3 +283,35 @@ def test_a_lock_is_taken_through_a_file_that_is_open_for_writing() -> None:
     assert lock is not None
     with lock:
         assert lock.writable()
+
+
+# ---------------------------------------------------------------- functions that break what the engine needs
+
+
+class Broken:
+    """A stream as nobody should write one."""
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+    def flush(self) -> None:
+        raise SystemExit(3)
+
+
+def take_away_stdout() -> None:
+    del sys.stdout
+
+
+def break_stdout() -> None:
+    sys.stdout = Broken()  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("does", [take_away_stdout, break_stdout])
+def test_a_function_may_do_anything_to_its_streams(does: Callable[[], None]) -> None:
+    def one(record: int) -> Iterator[tuple[int, int]]:
+        does()
+        yield record, 1
+
+    result = run(Job("one", Records(range(2), split_size=1), one), workers=1)
+    assert sorted(result) == [(0, 1), (1, 1)]
+    assert {attempt.outcome for attempt in result.manifest.attempts} == {"succeeded"}
