@@ -20,7 +20,7 @@ import pytest
 from fault.attempts import wait_for
 from mapreduce import Identity, Job, Records, Sum, Text, run
 from mapreduce.coordinator.log import read_log
-from mapreduce.errors import UserFunctionError
+from mapreduce.errors import UserFunctionError, WorkerCrash
 from mapreduce.place import Place, place_of, run_directory, try_lock
 from mapreduce.resume import find_begun
 from mapreduce.store import open_store
@@ -315,3 +315,15 @@ def test_a_function_may_do_anything_to_its_streams(does: Callable[[], None]) -> 
     result = run(Job("one", Records(range(2), split_size=1), one), workers=1)
     assert sorted(result) == [(0, 1), (1, 1)]
     assert {attempt.outcome for attempt in result.manifest.attempts} == {"succeeded"}
+
+
+def test_a_function_that_closes_the_engine_s_descriptors_is_blamed() -> None:
+    def one(record: int) -> Iterator[tuple[int, int]]:
+        os.closerange(3, 300)
+        while True:
+            pass
+        yield record, 1
+
+    with pytest.raises(WorkerCrash, match=r"closed its pipe to the engine.*map 0") as raised:
+        run(Job("one", Records([1]), one), workers=1)
+    assert "descriptors" in raised.value.hint
