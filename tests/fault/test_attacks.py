@@ -327,3 +327,12 @@ def test_a_function_that_closes_the_engine_s_descriptors_is_blamed() -> None:
     with pytest.raises(WorkerCrash, match=r"closed its pipe to the engine.*map 0") as raised:
         run(Job("one", Records([1]), one), workers=1)
     assert "descriptors" in raised.value.hint
+
+
+def test_a_profiler_that_is_left_on_ends_with_its_attempt() -> None:
+    def one(record: int) -> Iterator[tuple[int, int]]:
+        found = sys.getprofile()
+        yield record, int(found is not None)
+        sys.setprofile(lambda *ignored: None)
+
+    assert sorted(run(Job("one", Records(range(2), split_size=1), one), workers=1)) == [(0, 0), (1, 0)]
