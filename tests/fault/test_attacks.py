@@ -336,3 +336,13 @@ def test_a_profiler_that_is_left_on_ends_with_its_attempt() -> None:
         sys.setprofile(lambda *ignored: None)
 
     assert sorted(run(Job("one", Records(range(2), split_size=1), one), workers=1)) == [(0, 0), (1, 0)]
+
+
+def test_damaged_data_of_a_map_is_made_again_also_where_nothing_is_tried_twice() -> None:
+    begin_a_run()
+    job = Job("begun", Text("in.txt", split_size=100), words, fails, "out", shards=2, max_attempts=1)
+    data = min(Path(".out.mapreduce").glob("*/data/map-*"))
+    damaged = bytearray(data.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    data.write_bytes(damaged)
+    assert len(list(run(job, on="serial", resume=True))) == 7
