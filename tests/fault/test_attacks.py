@@ -346,3 +346,16 @@ def test_damaged_data_of_a_map_is_made_again_also_where_nothing_is_tried_twice()
     damaged[len(damaged) // 2] ^= 1
     data.write_bytes(damaged)
     assert len(list(run(job, on="serial", resume=True))) == 7
+
+
+def test_a_full_disk_while_attempts_end_does_not_hide_why_the_run_ends() -> None:
+    process = python(
+        TWO_SLOW_MAPS, env={**os.environ, "MAPREDUCE_FAULTS": "path=log/ do=enospc times=always"}
+    )
+    wait_for(lambda: len(list(Path().glob("started-*"))) == 2, "two maps run")
+    process.send_signal(signal.SIGINT)
+    Path("go").touch()
+    said = process.communicate(timeout=30)[0]
+    assert process.returncode in (-signal.SIGINT, 130), said
+    assert "StorageError" not in said
+    assert "No space left on device" in said
