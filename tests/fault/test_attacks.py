@@ -73,7 +73,7 @@ def test_a_signal_to_the_whole_group_lets_running_attempts_end(number: signal.Si
     os.killpg(process.pid, number)
     Path("go").touch()
     process.communicate(timeout=30)
-    assert accepted() == {"map 0", "map 1"}
+    assert accepted() >= {"map 0", "map 1"}
 
 
 # ---------------------------------------------------------------- functions that use multiprocessing
