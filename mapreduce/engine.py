@@ -191,6 +191,7 @@ def _go_on(
     ):
         manifest = begun.committed
         if manifest is None:
+            place.store().delete(layout.COMMIT)  # one that can't be read, or whose parts are gone
             if plan != begun.plan:
                 write_plan(place.store(), begun.plans + 1, plan, options.invocation)
             restored = usable(begun)

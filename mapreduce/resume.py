@@ -161,7 +161,6 @@ def _committed(place: Place, store: Store) -> Manifest | None:
             return manifest
         problem = f"{', '.join(wrong[:3])}: not what was committed."
     logger.warning("the run commits again: %s", problem)
-    store.delete(layout.COMMIT)
     return None
 
 

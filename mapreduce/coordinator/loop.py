@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
@@ -21,6 +23,7 @@ from mapreduce.model import Attempt, AttemptRecord, Chunk, Kind, Plan, Progress,
 from mapreduce.ordering import Range, chunks_within, merged, ranges
 from mapreduce.protocols import Executor, Observer
 
+_LOG = logging.getLogger("mapreduce.run")
 _POLL_SECONDS = 0.1
 _SHOW_SECONDS = 0.2
 DRAIN_SECONDS = 3.0
@@ -91,7 +94,8 @@ class Coordinator:
         if not self._finished:
             self._executor.start()
         while not self._finished:
-            self._step()
+            with self._warning_only(self._stop_requested):
+                self._step()
             if self._failure or self._stop_requested():
                 self._drain()
                 raise self._told_failure() or Interrupted("The run was stopped.", hint="Go on with it.")
@@ -120,8 +124,20 @@ class Coordinator:
         """Start nothing more, and take what ends soon: results to keep, errors to tell."""
         self._brain.stop()
         deadline = time.monotonic() + DRAIN_SECONDS
-        while not self._brain.is_idle() and time.monotonic() < deadline:
-            self._step()
+        with self._warning_only(lambda: True):
+            while not self._brain.is_idle() and time.monotonic() < deadline:
+                self._step()
+
+    @staticmethod
+    @contextmanager
+    def _warning_only(is_ending: Callable[[], bool]) -> Iterator[None]:
+        """Let an error not hide why the run ends, if it ends anyway."""
+        try:
+            yield
+        except MapReduceError as error:
+            if not is_ending():
+                raise
+            _LOG.warning("what ended last is not kept: %s", error)
 
     def _step(self) -> None:
         """Wait a moment for events, take them in, and act."""

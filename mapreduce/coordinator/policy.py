@@ -53,7 +53,7 @@ def after_failure(failures: Sequence[Failure], max_attempts: int) -> Verdict:
     run out of time twice. An attempt that took too much memory is tried once more, alone. Otherwise
     the machine's failures (LOST) and user code's (FAILED) each have the whole budget: a task that was
     unlucky with machines keeps its tries. Data of one map that got lost is that map's misfortune: it
-    has a budget for each.
+    has a budget for each, and is made again at least once, or no run could ever go on from there.
     """
     newest = failures[-1]
     if newest.retry is Retry.NEVER:
@@ -64,6 +64,8 @@ def after_failure(failures: Sequence[Failure], max_attempts: int) -> Verdict:
     if newest.retry is Retry.CONFIRM and any(_same_place(failure, newest) for failure in failures[:-1]):
         return Verdict.FAIL
     of_kind = sum(_one_budget(failure, newest) for failure in failures)
+    if isinstance(newest.error, SegmentError):
+        max_attempts = max(max_attempts, 2)
     return Verdict.FAIL if of_kind >= max_attempts else Verdict.RETRY
 
 

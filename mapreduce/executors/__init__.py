@@ -23,7 +23,8 @@ def warm_up() -> None:
     except OSError as error:
         raise NoWorkers(
             f"The process that starts workers can't be started: {error}.",
-            hint="It needs a socket in the folder for temporary files, whose path must be short (TMPDIR).",
+            hint="It needs a current folder that still exists, and a socket in the folder for temporary "
+            "files, whose path must be short (TMPDIR).",
             place="no forkserver",
         ) from error
 

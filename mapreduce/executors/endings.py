@@ -14,6 +14,8 @@ _STACK_CHARACTERS = 4_000
 _FROM_OUTSIDE = {-signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP, -signal.SIGINT, -signal.SIGQUIT}
 _NO_MEMORY = ("memory allocation of ", "std::bad_alloc")
 """What Rust and C++ print before they abort because they got no memory."""
+_CUT_OFF = "closed its pipe to the engine, or wrote into it,"
+_CUT_OFF_HINT = "A function of the job may close or use file descriptors that it has not opened."
 _ENGINE = tuple(
     os.path.dirname(os.path.abspath(path)) + os.sep
     for path in (os.path.dirname(__file__), multiprocessing.__file__)
@@ -39,11 +41,15 @@ class Ending:
     stack: str = ""
     """As faulthandler wrote it."""
     output: str = ""
+    cut_off: bool = False
+    """It lived on, without a pipe to the engine, or with what is no message in it; the engine ended it."""
     out_of_memory: bool = False
     """The kernel has just ended a process for want of memory."""
 
     def error(self) -> MapReduceError:
         """The error that says so: MemoryExceeded, WorkerKilled or WorkerCrash."""
+        if self.cut_off:
+            return self._told(WorkerCrash, _CUT_OFF, _CUT_OFF_HINT, "cut off")
         if self.code == -signal.SIGKILL and self.out_of_memory:  # the kernel has no other way
             return self._memory("was ended by the kernel")
         if self.code in _FROM_OUTSIDE:

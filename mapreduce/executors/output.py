@@ -83,7 +83,8 @@ class Captured:
 
     def restore(self) -> None:
         """Send all that was printed on its way, and undo what a function did to its streams."""
-        streams = [sys.stdout, sys.stderr, *self._streams.values()]
+        theirs = [vars(sys).get(name) for name in self._streams]
+        streams = [*theirs, *self._streams.values()]
         _flush(streams)
         self._flush_c(None)
         self._redirect()
@@ -106,5 +107,5 @@ def _text(number: int) -> TextIO:
 
 def _flush(streams: list[Any]) -> None:
     for stream in streams:
-        with suppress(Exception):  # closed, or a function's own object
+        with suppress(BaseException):  # closed, or a function's own object, which may raise anything
             stream.flush()

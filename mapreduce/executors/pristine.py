@@ -57,6 +57,7 @@ class Pristine:
         self._filters = list(warnings.filters)
         self._recursion = sys.getrecursionlimit()
         self._collection = gc.get_threshold()
+        self._watching = sys.gettrace(), sys.getprofile()
         self._watch_for_stacks()
 
     def _watch_for_stacks(self) -> None:
@@ -94,6 +95,11 @@ class Pristine:
             time.tzset()
 
     def _restore_interpreter(self) -> None:
+        trace, profile = self._watching
+        if sys.gettrace() is not trace:
+            sys.settrace(trace)
+        if sys.getprofile() is not profile:
+            sys.setprofile(profile)
         decimal.setcontext(self._decimal.copy())
         if locale.setlocale(locale.LC_ALL) != self._locale:
             locale.setlocale(locale.LC_ALL, self._locale)

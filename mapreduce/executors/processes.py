@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import forkserver, get_context
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -277,9 +277,10 @@ class ProcessExecutor:
             shutil.rmtree(self._run / layout.scratch_name(worker.nonce), ignore_errors=True)
 
     def _ended(self, worker: _Worker) -> None:
-        worker.process.join(1)  # it has closed its pipe, so it is about to end
+        worker.process.join(1)  # it has closed its pipe, so as a rule it is about to end
+        cut_off = worker.process.exitcode is None
         self._end(worker)
-        error = self._ending(worker).error()
+        error = replace(self._ending(worker), cut_off=cut_off).error()
         worker.printed.close()
         if worker.attempt:
             self._add_printed(worker.attempt, error.output)
