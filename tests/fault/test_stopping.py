@@ -24,19 +24,23 @@ from .attempts import Attempts, attempts, is_alive, wait_for
 
 
 def endless_loop() -> None:
+    Path("begun").touch()
     while True:
         pass
 
 
 def loop_in_c() -> None:
+    Path("begun").touch()
     ctypes.PyDLL(None).sleep(600)  # holds the interpreter lock
 
 
 def catastrophic_expression() -> None:
+    Path("begun").touch()
     re.match(r"(a+)+$", "a" * 60 + "b")  # holds the lock too
 
 
 def blocked_accept() -> None:
+    Path("begun").touch()
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen()
@@ -44,28 +48,34 @@ def blocked_accept() -> None:
 
 
 def blocked_lock() -> None:
+    Path("begun").touch()
     lock = threading.Lock()
     lock.acquire()
     lock.acquire()
 
 
 def ignoring_signals() -> None:
+    Path("begun").touch()
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     while True:
         time.sleep(600)
 
 
+def stopping_itself() -> None:
+    Path("begun").touch()
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
 STUCK = [endless_loop, loop_in_c, catastrophic_expression, blocked_accept, blocked_lock, ignoring_signals]
 
 
 def job_that(does: Callable[[], None]) -> Job:
-    """Its map does that on the record "bad", and says before that it has begun."""
+    """Its map does that on the record "bad"; what is done says first that it has begun."""
 
     def mapper(record: str) -> Any:
         if record == "bad":
             print("about to begin")
-            Path("begun").touch()
             does()
         yield record, 1
 
@@ -102,7 +112,7 @@ def test_an_attempt_that_does_not_end_is_stopped_and_its_stack_is_told(does: Cal
 
 
 def test_a_worker_that_was_stopped_by_a_signal_is_stopped_for_good() -> None:
-    with attempts(job_that(lambda: os.kill(os.getpid(), signal.SIGSTOP))) as tried:
+    with attempts(job_that(stopping_itself)) as tried:
         error, process, _ = stopped(tried)
         assert not is_alive(process)
         assert "in mapper" in error.details
