@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from mapreduce import manifest as manifests
 from mapreduce.coordinator.loop import Outcome
 from mapreduce.datasets import FileDataset, as_output
 from mapreduce.job import Job
-from mapreduce.model import FORMAT_VERSION, Manifest, Plan, Result, Status, Totals, Work
+from mapreduce.model import FORMAT_VERSION, Manifest, Plan, Result, SkewedShard, Status, Totals, Work
 from mapreduce.protocols import Output
 
 
@@ -91,4 +91,22 @@ def _totals(plan: Plan, maps: Sequence[Result], reduces: Sequence[Result]) -> To
         largest_key=skewed.largest_key,
         largest_key_pairs=skewed.largest_key_pairs,
         undecodable=sum(result.work.undecodable for result in maps),
+        skewed=tuple(_skewed([result.work for result in reduces])),
     )
+
+
+_SKEW = 2
+"""A shard is skewed if it has more than so many times the mean,"""
+_LEAST_SKEWED = 10_000
+"""and so many pairs: below that nobody waits for it."""
+_NAMED = 3
+
+
+def _skewed(works: Sequence[Work]) -> Iterator[SkewedShard]:
+    """The largest of the skewed shards, the largest first."""
+    mean = sum(work.pairs for work in works) / max(1, len(works))
+    largest = sorted(range(len(works)), key=lambda shard: -works[shard].pairs)
+    for shard in largest[:_NAMED]:
+        work = works[shard]
+        if work.pairs > _SKEW * mean and work.pairs >= _LEAST_SKEWED:
+            yield SkewedShard(shard, work.pairs, work.bytes_in, work.largest_key, work.largest_key_pairs)

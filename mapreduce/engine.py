@@ -270,6 +270,7 @@ def _execute(
             executor,
             _limits(job, executor, options),
             AcceptanceLog(place.store(), session),
+            place.store(),
             restored=restored,
             observers=options.observers,
             stop_requested=signals.noted,

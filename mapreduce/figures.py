@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from mapreduce.errors import MapReduceError
-from mapreduce.model import AttemptRecord, Manifest
+from mapreduce.model import AttemptRecord, Manifest, SkewedShard, Totals
 from mapreduce.units import show_size
 
 _ESCAPES = {"\n": r"\n", "\t": r"\t", "\r": r"\r"}
@@ -93,10 +93,7 @@ def _facts(manifest: Manifest) -> Iterator[tuple[str, str]]:
             "largest shard",
             f"{totals.largest_shard}, {count(totals.largest_shard_pairs, 'pair')} to reduce",
         )
-    if totals.largest_key_pairs >= max(1_000, totals.pairs / _SKEW):
-        share = f"{100 * totals.largest_key_pairs / totals.pairs:.0f} %"
-        pairs = count(totals.largest_key_pairs, "pair")
-        yield "skew", f"the key {visible(totals.largest_key)} has {pairs}, {share} of all, for one task"
+    yield "skew", _skew(totals)
     if totals.undecodable:
         yield "not text", f"{count(totals.undecodable, 'line')} with bytes that errors= let pass"
     yield "counters", ", ".join(f"{visible(name)} {n:,}" for name, n in manifest.counters.items())
@@ -107,6 +104,27 @@ def _facts(manifest: Manifest) -> Iterator[tuple[str, str]]:
 
 _SKEW = 10
 """A key is named if it has more than one of so many pairs."""
+_CUT_KEY = "combine in the map (an aggregate, combine=), or cut the key into several"
+_MORE_SHARDS = "give more shards, or a partition that spreads them"
+
+
+def _skew(totals: Totals) -> str:
+    """Where most of the work was one task's, and what to do."""
+    told = [_skewed_shard(shard) for shard in totals.skewed]
+    keys = any(shard.key_pairs > shard.pairs / 2 for shard in totals.skewed)
+    if totals.largest_key_pairs >= max(1_000, totals.pairs / _SKEW):
+        share = f"{100 * totals.largest_key_pairs / totals.pairs:.0f} %"
+        pairs = count(totals.largest_key_pairs, "pair")
+        told.insert(0, f"the key {visible(totals.largest_key)} has {pairs}, {share} of all, for one task")
+        keys = True
+    return f"{'; '.join(told)}: {_CUT_KEY if keys else _MORE_SHARDS}" if told else ""
+
+
+def _skewed_shard(shard: SkewedShard) -> str:
+    key = (
+        f", {shard.key_pairs:,} of the key {visible(shard.key)}" if shard.key_pairs > shard.pairs / 2 else ""
+    )
+    return f"shard {shard.shard} has {count(shard.pairs, 'pair')}, {show_size(shard.bytes_in)}{key}"
 
 
 def _bytes(manifest: Manifest) -> str:

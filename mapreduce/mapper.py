@@ -29,9 +29,10 @@ from mapreduce.functions import (
 from mapreduce.job import Job
 from mapreduce.model import Location, Split, Work
 from mapreduce.protocols import Block, FrameBlock, RecordWriter, Report, Source
-from mapreduce.shuffle.buffer import Buffer, make_buffer
+from mapreduce.shuffle.buffer import Buffer, Keep, make_buffer
 from mapreduce.shuffle.columns import Pairs
 from mapreduce.shuffle.frames import as_frame, frame_pairs, frame_records
+from mapreduce.shuffle.segments import SegmentWriter
 from mapreduce.signatures import with_context
 from mapreduce.timing import Timed
 
@@ -42,31 +43,35 @@ SETTLE_PAIRS = 2**13
 SETTLE_BLOCKS = 16
 """So many pairs become columns at once, and blocks wait for that at the most."""
 
+BLOCK_PAIRS = 2**16
+"""Pairs of one block that wait at the most: a record may give any number of them."""
+
 SAMPLE_BLOCKS = 64
 
 _HINT = "A map gives an iterable of 2-tuples (key, value), or None for nothing."
 
 
 def run_map(
-    job: Job, source: Source, split: Split, context: Context, report: Report
-) -> tuple[Pairs | None, Work]:
-    """Map a split; the pairs in emit order, combined where the job allows it."""
+    job: Job, source: Source, split: Split, context: Context, report: Report, writer: SegmentWriter
+) -> Work:
+    """Map a split; the pairs go to the writer in emit order, combined where the job allows it."""
 
-    def target(careful: bool) -> _PairTarget:
-        return _PairTarget(make_buffer(job, _combiner(job, context)), careful)
+    def target(careful: bool, keep: Keep) -> _PairTarget:
+        return _PairTarget(make_buffer(job, _combiner(job, context), keep), careful)
 
     function = job.inputs[split.input].map
-    mapping = _Mapping(function, context, target)
+    mapping = _Mapping(function, context, target, writer.add)
     try:
         with set_up("map", function, context):
             work = mapping.run(source, split, report)
     except MutableValues:
         context.counters.clear()
-        mapping.target = target(True)
+        writer.restart()
+        mapping.be_careful()
         with set_up("map", function, context):
             work = mapping.run(source, split, report)
-    pairs = mapping.target.finish()
-    return pairs, replace(work, pairs=work.pairs + mapping.target.streamed)
+    mapping.target.finish()
+    return replace(work, pairs=work.pairs + mapping.target.streamed)
 
 
 def run_map_only(
@@ -77,7 +82,13 @@ def run_map_only(
     if isinstance(function, Identity):
         function = PassThrough()
     with set_up("map", function, context):
-        return _Mapping(function, context, lambda _: _RecordTarget(writer)).run(source, split, report)
+        return _Mapping(function, context, lambda *_: _RecordTarget(writer), _keep_nothing).run(
+            source, split, report
+        )
+
+
+def _keep_nothing(pairs: Pairs) -> None:
+    """For a map without pairs, and for a search, whose pairs are given a second time."""
 
 
 def _combiner(job: Job, context: Context) -> Callable[[Any, list[Any]], Any] | None:
@@ -103,11 +114,17 @@ class _Mapping:
     """Calls the function block by block; when a block fails, finds the record that did it."""
 
     def __init__(
-        self, function: Callable[..., Any], context: Context, make_target: Callable[[bool], Any]
+        self,
+        function: Callable[..., Any],
+        context: Context,
+        make_target: Callable[[bool, Keep], Any],
+        keep: Keep,
     ) -> None:
         self._function = function
         self._make_target = make_target
-        self.target = make_target(False)
+        self._keep = keep
+        self._unkept: BaseException | None = None
+        self.target = make_target(False, self._keep_run)
         self._unsettled: list[Any] = []
         self._process = os.getpid()
         self._last_record = context.last_record
@@ -115,6 +132,18 @@ class _Mapping:
         self._call: Callable[[Any], Any] = (
             _framer(function, context) if self._frames else _streamer(function, context)
         )
+
+    def be_careful(self) -> None:
+        """From now on take each value as it is when it is given."""
+        self.target = self._make_target(True, self._keep_run)
+
+    def _keep_run(self, pairs: Pairs) -> None:
+        """What goes wrong here is no fault of the records that are at hand."""
+        try:
+            self._keep(pairs)
+        except BaseException as error:
+            self._unkept = error
+            raise
 
     def run(self, source: Source, split: Split, report: Report) -> Work:
         records = size = pairs = 0
@@ -173,6 +202,8 @@ class _Mapping:
         except interrupts():
             raise
         except BaseException as error:
+            if error is self._unkept:
+                raise
             raise self._culprit(error) from error
         finally:
             gc.enable()
@@ -193,7 +224,7 @@ class _Mapping:
 
     def _failure(self, block: Any) -> BaseException | None:
         """What goes wrong with a block alone, if anything does."""
-        target = self._make_target(True)
+        target = self._make_target(True, _keep_nothing)
         try:
             self._give(target, block)
             target.settle(now=True)
@@ -379,17 +410,25 @@ class _PairTarget:
                 return spent, made
             made += len(batch)
             self._buffer.add(*_unzipped(batch))
+            if self._buffer.waiting() >= BLOCK_PAIRS:
+                self._buffer.settle()
 
     def _take_carefully(self, stream: Iterator[Any]) -> tuple[float, int]:
         timed = Timed(stream)
         keys: list[Any] = []
         packed: list[bytes] = []
+        made = 0
         for pair in timed:
             (key,), (value,) = _unzipped([pair])
             keys.append(key)
             packed.append(self._buffer.pack(value))
+            made += 1
+            if len(keys) == BLOCK_PAIRS:
+                self._buffer.add_packed(keys, packed)
+                self._buffer.settle()
+                keys, packed = [], []
         self._buffer.add_packed(keys, packed)
-        return timed.seconds, len(keys)
+        return timed.seconds, made
 
     def _take_repeated(self, keys: Iterator[Any], value: Any) -> tuple[float, int]:
         """Most blocks are counted as the keys are given, which leaves the processor's cache alone.
@@ -417,8 +456,9 @@ class _PairTarget:
             made += len(batch)
             self._buffer.add_repeated(batch, value)
 
-    def finish(self) -> Pairs | None:
-        return self._buffer.finish()
+    def finish(self) -> None:
+        """Hand over what is left."""
+        self._buffer.finish()
 
     @property
     def streamed(self) -> int:

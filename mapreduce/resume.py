@@ -248,14 +248,13 @@ def _problem(place: Place, acceptance: Acceptance) -> str:
     if result.part is not None:
         problem = manifests.check_part(place.output, result.part)
         return f"{result.part.name}: {problem}" if problem else ""
-    wanted = max((chunk.offset + chunk.length for chunk in result.chunks), default=0)
     if not result.name:
         return ""
     try:
         held = (place.directory / result.name).stat().st_size
     except OSError as error:
         return f"{result.name} can't be read: {error.strerror}"
-    return "" if held == wanted else f"{result.name} has {held:,} bytes instead of {wanted:,}"
+    return "" if held == result.size else f"{result.name} has {held:,} bytes instead of {result.size:,}"
 
 
 def invocation_at(directory: Path) -> tuple[Begun, Invocation] | None:

@@ -8,7 +8,7 @@ import resource
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -26,8 +26,9 @@ from mapreduce.lastrecord import LastRecord
 from mapreduce.mapper import run_map, run_map_only
 from mapreduce.model import Kind, Part, Result, Segments, Split, Work
 from mapreduce.protocols import RecordWriter, Report
-from mapreduce.reducer import run_reduce
-from mapreduce.shuffle.segments import content_digest, layout_of, write_segments
+from mapreduce.reducer import Shard, run_reduce
+from mapreduce.room import Room
+from mapreduce.shuffle.segments import SegmentWriter, content_digest
 from mapreduce.store import layout, open_store
 from mapreduce.store.local import storage_errors
 
@@ -93,15 +94,20 @@ class Workbench:
 
     def _map(self, request: dict[str, Any], context: Context, report: Report) -> Result:
         split = from_plain(Split, request["split"])
-        pairs, work = run_map(self.job, self.sources[split.input], split, context, report)
         name = layout.map_name(split.index, request["nonce"])
-        if pairs is None:
-            return Result(work, {}, digest=content_digest("", ()))
-        with self.store.new_file(name, durable=False) as stream:
-            chunks, sketch = write_segments(stream, pairs, self.shards, self.job.partition)
-        kinds = layout_of(pairs)
-        work = replace(work, bytes_out=sum(chunk.length for chunk in chunks))
-        return Result(work, {}, name, kinds, chunks, content_digest(kinds, chunks), sketch=sketch)
+        with ExitStack() as stack:
+
+            def opened() -> BinaryIO:
+                return stack.enter_context(self.store.new_file(name, durable=False))
+
+            writer = SegmentWriter(opened, self.shards, self.job.partition)
+            work = run_map(self.job, self.sources[split.input], split, context, report, writer)
+            work = replace(work, bytes_out=writer.size, pairs_out=writer.rows)
+            sample = writer.finish()
+        runs = tuple(writer.runs)
+        if not runs:
+            return Result(work, {}, digest=content_digest(()))
+        return Result(work, {}, name, writer.size, runs, content_digest(runs), sample=sample)
 
     def _map_only(self, request: dict[str, Any], context: Context, report: Report) -> Result:
         split = from_plain(Split, request["split"])
@@ -113,7 +119,9 @@ class Workbench:
         inputs = [from_plain(Segments, segments) for segments in request["segments"]]
         wanted = tuple(request["range"]) if request["range"] else None
         with self._part(request["index"], request["nonce"]) as part:
-            work = run_reduce(self.job, self.store, inputs, wanted, part.writer, context, report)
+            room = Room(request.get("memory"))
+            shard = Shard(request["index"], self.store, inputs, wanted, room, self.store.root)
+            work = run_reduce(self.job, shard, part.writer, context, report)
         return self._handed_in(part, work, request["inputs"])
 
     @contextmanager

@@ -17,6 +17,8 @@ class Start:
     """Digest of the maps that a reduce reads."""
     careful: bool = False
     """Note each record before the functions get it."""
+    memory: int | None = None
+    """Bytes that the worker may hold; None: nobody looks."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -298,7 +298,7 @@ class Brain:
 
     def _too_large(self, attempt: Attempt, held: int) -> MapReduceError | None:
         alone = self._of(attempt.task.kind)[attempt.task.index].alone
-        most = self._limits.memory_alone if alone else self._limits.memory
+        most = self._allowed(alone=alone)
         if most is None or held <= most:
             return None
         return MemoryExceeded(
@@ -308,6 +308,10 @@ class Brain:
             "give it more (Job(memory=…), fewer --workers).",
             place=f"memory:{attempt.task}",
         )
+
+    def _allowed(self, *, alone: bool) -> int | None:
+        """Bytes that a worker may hold."""
+        return self._limits.memory_alone if alone else self._limits.memory
 
     # ------------------------------------------------------------ dispatch
 
@@ -352,7 +356,7 @@ class Brain:
         self._running[attempt.worker] = attempt
         self._since[attempt] = self._now
         inputs = self._inputs if task.id.kind is Kind.REDUCE else ""
-        return Start(attempt, inputs, must_be_careful(task.failures))
+        return Start(attempt, inputs, must_be_careful(task.failures), self._allowed(alone=task.alone))
 
 
 def inputs_digest(results: Sequence[Result], reduce_code: str = "") -> str:

@@ -29,7 +29,8 @@ from mapreduce.events import Event, Failed, Printed, Reported, Succeeded, Worker
 from mapreduce.executors import child, descendants, output, warm_up
 from mapreduce.executors.channel import Channel
 from mapreduce.executors.endings import Ending, on_record, user_stack
-from mapreduce.executors.memory import OutOfMemoryKills, resident
+from mapreduce.executors.memory import OutOfMemoryKills
+from mapreduce.host import resident
 from mapreduce.lastrecord import last_record
 from mapreduce.model import Attempt, Result
 from mapreduce.store import layout
