@@ -250,14 +250,15 @@ class Brain:
             self._wait(task)
             return []
         verdict = after_failure(task.failures, self._limits.max_attempts)
+        # One beside it takes as much: it would not be alone, and its failure would prove nothing.
+        others = self._stop_others(task) if verdict is not Verdict.RETRY else []
         if verdict is Verdict.FAIL:
-            others = self._stop_others(task)
             task.state = State.FAILED
             self._ended = True
             return [*others, GiveUp(error)]
         task.alone = task.alone or verdict is Verdict.ALONE
         self._wait(task)
-        return []
+        return others
 
     def _redo_map(self, task: _Task) -> None:
         if task.state is State.DONE:
