@@ -98,16 +98,20 @@ class Finding:
 def verify(directory: Path) -> tuple[Manifest, list[Finding]]:
     """Compare every file of an output with its manifest. Raises ManifestError if that is unreadable."""
     manifest = load(directory)
-    findings = [
-        Finding(part.name, problem) for part in manifest.parts if (problem := check_part(directory, part))
-    ]
-    named = {part.name for part in manifest.parts} | {layout.MANIFEST, layout.SINKS}
+    files = files_of(manifest)
+    findings = [Finding(part.name, problem) for part in files if (problem := check_part(directory, part))]
+    named = {part.name for part in files} | {layout.MANIFEST, layout.SINKS}
     findings += [
         Finding(path.name, "extra: the manifest does not name it")
         for path in sorted(directory.iterdir())
         if path.name not in named
     ]
     return manifest, findings
+
+
+def files_of(manifest: Manifest) -> tuple[Part, ...]:
+    """The parts and the files of bad records."""
+    return (*manifest.parts, *manifest.set_aside)
 
 
 def check_part(directory: Path, part: Part) -> str:

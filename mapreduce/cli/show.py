@@ -60,9 +60,9 @@ def _header(result: JobResult, what: str) -> list[str]:
     from mapreduce.figures import visible, when
 
     manifest = result.manifest
+    status = manifest.status.value.lower().replace("_", " ")
     return [
-        f"{visible(manifest.job)} {manifest.status.value.lower()}, {when(manifest.started)}, "
-        f"run {visible(manifest.run_id)}",
+        f"{visible(manifest.job)} {status}, {when(manifest.started)}, run {visible(manifest.run_id)}",
         what,
         "",
     ]

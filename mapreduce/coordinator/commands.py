@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mapreduce.errors import MapReduceError
 from mapreduce.model import Attempt, Result
@@ -17,6 +17,10 @@ class Start:
     """Digest of the maps that a reduce reads."""
     careful: bool = False
     """Note each record before the functions get it."""
+    skip: dict[int, MapReduceError] = field(default_factory=dict)
+    """Errors of records that a map leaves out, by number within the split."""
+    suspected: range | None = None
+    """Records that a careful map of frames gets one by one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,16 @@ from mapreduce.codec import to_plain
 from mapreduce.coordinator.commands import Accept, Command, Discard, Finish, GiveUp, Start, Stop
 from mapreduce.coordinator.log import Acceptance, AcceptanceLog
 from mapreduce.coordinator.state import Brain, Limits
-from mapreduce.errors import AttemptTimeout, InternalError, Interrupted, MapReduceError, MemoryExceeded
+from mapreduce.errors import (
+    AttemptTimeout,
+    InternalError,
+    Interrupted,
+    MapReduceError,
+    MemoryExceeded,
+    QuarantineFull,
+)
 from mapreduce.events import Event, Failed, Printed, Reported, Succeeded, Tick, WorkerGone
-from mapreduce.figures import causes, count, is_of_cause
+from mapreduce.figures import causes, count, is_of_cause, lines_of_causes
 from mapreduce.model import Attempt, AttemptRecord, Chunk, Kind, Plan, Progress, Result, Segments, TaskId
 from mapreduce.ordering import Range, chunks_within, merged, ranges
 from mapreduce.protocols import Executor, Observer
@@ -238,7 +245,14 @@ class Coordinator:
             elif isinstance(command, Finish):
                 self._finished = True
             elif isinstance(command, GiveUp):
-                self._failure = self._failure or command.error
+                self._failure = self._failure or self._with_causes(command.error)
+
+    def _with_causes(self, error: MapReduceError) -> MapReduceError:
+        """Too many bad records are no news: what is wrong with them is."""
+        if isinstance(error, QuarantineFull) and "\n" not in error.message:
+            bad = [bad for result in self._accepted(Kind.MAP) for bad in result.bad]
+            error.message += lines_of_causes(bad)
+        return error
 
     def _take(self, accepted: Accept) -> None:
         del self._records[accepted.attempt]
@@ -261,6 +275,10 @@ class Coordinator:
         }
         if attempt.task.kind is Kind.MAP:
             request["split"] = to_plain(self._plan.splits[attempt.task.index])
+            if command.skip:
+                request["skip"] = [[number, error.to_plain()] for number, error in command.skip.items()]
+            if command.suspected:
+                request["suspected"] = [command.suspected.start, command.suspected.stop]
         else:
             request["inputs"] = command.inputs
             request["segments"] = to_plain(self._segments_of(attempt.task.index))

@@ -15,10 +15,18 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from mapreduce.coordinator.commands import Accept, Command, Discard, Finish, GiveUp, Start, Stop
-from mapreduce.coordinator.policy import Failure, Verdict, after_failure, must_be_careful, stragglers
+from mapreduce.coordinator.policy import (
+    Failure,
+    Verdict,
+    after_failure,
+    must_be_careful,
+    stragglers,
+    suspected,
+)
 from mapreduce.errors import AttemptTimeout, InternalError, MapReduceError, MemoryExceeded, SegmentError
 from mapreduce.events import Event, Failed, Succeeded, Tick, WorkerGone, WorkerReady
-from mapreduce.model import Attempt, Kind, Result, TaskId
+from mapreduce.model import Attempt, Kind, Result, TaskId, Work
+from mapreduce.quarantine import Quarantine, too_many
 from mapreduce.units import show_size
 
 
@@ -44,6 +52,8 @@ class Limits:
     """Bytes a worker may hold when nothing runs beside it."""
     backups: bool = True
     """Stragglers get a second attempt."""
+    quarantine: Quarantine | None = None
+    """How many bad records are set aside before the job fails; None: none is."""
 
 
 @dataclass(slots=True)
@@ -55,6 +65,10 @@ class _Task:
     failures: list[Failure] = field(default_factory=list)
     result: Result | None = None
     alone: bool = False
+    skip: dict[int, MapReduceError] = field(default_factory=dict)
+    """Errors of records that are left out, by number within the split."""
+    forgiven: int = 0
+    """So many of the first failures were of records that are left out now."""
     story: list[str] = field(default_factory=list)
 
 
@@ -78,6 +92,7 @@ class Brain:
         self._stopped: set[Attempt] = set()
         self._took: dict[Kind, list[float]] = {Kind.MAP: [], Kind.REDUCE: []}
         self._inputs = ""
+        self._records = self._bad = 0
         self._now = 0.0
         self._ended = False
 
@@ -93,6 +108,9 @@ class Brain:
 
     def begin(self) -> list[Command]:
         """The first commands; a run without tasks finishes at once."""
+        if error := self._too_many_bad():
+            self._ended = True
+            return [GiveUp(error)]
         return self._next()
 
     def began(self, attempt: Attempt, now: float) -> None:
@@ -203,6 +221,9 @@ class Brain:
         self._took[attempt.task.kind].append(seconds)
         self._done(task, result, f"attempt {attempt.number} accepted")
         commands: list[Command] = [Accept(attempt, result), *self._stop_others(task)]
+        if error := self._too_many_bad():
+            self._ended = True
+            return [*commands, GiveUp(error)]
         if attempt.task.kind is Kind.MAP and not self._left[Kind.MAP]:
             commands += self._maps_done()
         return commands
@@ -211,6 +232,19 @@ class Brain:
         task.state, task.result = State.DONE, result
         task.story.append(how)
         self._left[task.id.kind] -= 1
+        self._count_bad(task, result.work, 1)
+
+    def _count_bad(self, task: _Task, work: Work, sign: int) -> None:
+        if task.id.kind is Kind.MAP:
+            self._records += sign * work.records
+            self._bad += sign * work.set_aside
+
+    def _too_many_bad(self) -> MapReduceError | None:
+        """The error of a job that has set aside more records than it may."""
+        quarantine = self._limits.quarantine
+        records = None if self._left[Kind.MAP] else self._records
+        why = quarantine.exceeded(self._bad, records) if quarantine and self._bad else ""
+        return too_many(self._bad, why) if why else None
 
     def _stop_others(self, task: _Task) -> list[Command]:
         others = [attempt for attempt in self._running.values() if attempt.task == task.id]
@@ -249,9 +283,17 @@ class Brain:
         if self._ended:
             self._wait(task)
             return []
-        verdict = after_failure(task.failures, self._limits.max_attempts)
+        verdict = after_failure(
+            task.failures[task.forgiven :],
+            self._limits.max_attempts,
+            may_skip=self._limits.quarantine is not None and attempt.task.kind is Kind.MAP,
+        )
+        if verdict is Verdict.SKIP and error.records is not None:
+            task.skip[error.records.start] = error
+            task.forgiven = len(task.failures)
+            task.story.append(f"record {error.records.start} is left out")
         # One beside it takes as much: it would not be alone, and its failure would prove nothing.
-        others = self._stop_others(task) if verdict is not Verdict.RETRY else []
+        others = self._stop_others(task) if verdict in (Verdict.ALONE, Verdict.FAIL) else []
         if verdict is Verdict.FAIL:
             task.state = State.FAILED
             self._ended = True
@@ -261,8 +303,9 @@ class Brain:
         return others
 
     def _redo_map(self, task: _Task) -> None:
-        if task.state is State.DONE:
+        if task.state is State.DONE and task.result:
             task.story.append("its data got lost")
+            self._count_bad(task, task.result.work, -1)
             task.result = None
             self._left[Kind.MAP] += 1
             self._wait(task)
@@ -353,7 +396,8 @@ class Brain:
         self._running[attempt.worker] = attempt
         self._since[attempt] = self._now
         inputs = self._inputs if task.id.kind is Kind.REDUCE else ""
-        return Start(attempt, inputs, must_be_careful(task.failures))
+        careful = must_be_careful(task.failures)
+        return Start(attempt, inputs, careful, dict(task.skip), suspected(task.failures) if careful else None)
 
 
 def inputs_digest(results: Sequence[Result], reduce_code: str = "") -> str:

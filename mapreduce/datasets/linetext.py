@@ -41,6 +41,10 @@ class LineText:
             records.pop()
         return records
 
+    def with_surrogates(self) -> LineText:
+        """The same, with bytes that are not text as surrogates."""
+        return LineText(self.encoding, "surrogateescape", self._owner)
+
     def undecodable(self, data: bytes) -> int:
         """How many of a block's lines are no text in the encoding."""
         try:
@@ -67,6 +71,7 @@ class LineText:
                 return DecodeError(
                     f"{where}: not {self.encoding} text ({wrong}): {line[:200]!r}.",
                     hint=f'Give the encoding: {self._owner}(…, encoding="latin-1"), or errors="replace".',
+                    place=f"not {self.encoding}",
                 )
             offset += len(line) + 1
         return DecodeError(f"{uri}, byte {offset:,}: not {self.encoding} text.")
