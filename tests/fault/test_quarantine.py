@@ -231,7 +231,7 @@ def test_the_command_line_tells_and_replays() -> None:
     done = command("run", "job.py", "--workers", "2")
     assert done.returncode == 3
     assert "hits completed with errors in" in done.stdout
-    assert "set aside      8 bad records: 8 × map `hits` (job.py:4) failed on in.log, byte" in done.stdout
+    assert "set aside      8 bad records\n                 8 × map `hits` (job.py:4) failed on" in done.stdout
     assert command("verify", "out").returncode == 0
     again = command("run", "job.py", "--replay", "out", "--output", "more")
     assert again.returncode == 3, "the function was not mended"
