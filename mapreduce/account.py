@@ -26,8 +26,8 @@ def account(
     workers: int,
     *,
     resumed: int,
-) -> Manifest:
-    """The manifest of a run that has accepted a result of every task, sealed.
+) -> tuple[Manifest, bytes]:
+    """The manifest of a run that has accepted a result of every task, sealed, and its bytes.
 
     previous: digest of the manifest that it replaces, or "". resumed: how often it was gone on with.
     """

@@ -190,9 +190,9 @@ def _run_new(
     with _telling_what_is_kept(place, options), _memory_told(), run_directory(place, keep=options.keep):
         write_plan(place.store(), 1, plan, options.invocation)
         outcome, workers = _execute(job, plan, place, options, begin, signals, session=1)
-        manifest = account(job, plan, outcome, begin.date, previous, workers, resumed=0)
-        _commit(place, manifest)
-        return _publish_and_tell(job, place, manifest, options)
+        manifest, data = account(job, plan, outcome, begin.date, previous, workers, resumed=0)
+        _commit(place, data)
+        return _publish_and_tell(job, place, manifest, data, options)
 
 
 def _go_on(
@@ -206,8 +206,9 @@ def _go_on(
         _memory_told(),
         run_directory(place, begun.lock, keep=options.keep),
     ):
-        manifest = begun.committed
-        if manifest is None:
+        if begun.committed is not None:
+            manifest, data = begun.committed, canonical_json(begun.committed)
+        else:
             place.store().delete(layout.COMMIT)  # one that can't be read, or whose parts are gone
             if plan != begun.plan:
                 write_plan(place.store(), begun.plans + 1, plan, options.invocation)
@@ -215,9 +216,10 @@ def _go_on(
             outcome, workers = _execute(
                 job, plan, place, options, begin, signals, session=begun.session, restored=restored
             )
-            manifest = account(job, plan, outcome, begin.date, previous, workers, resumed=begun.session - 1)
-            _commit(place, manifest)
-        return _publish_and_tell(job, place, manifest, options)
+            resumed = begun.session - 1
+            manifest, data = account(job, plan, outcome, begin.date, previous, workers, resumed=resumed)
+            _commit(place, data)
+        return _publish_and_tell(job, place, manifest, data, options)
 
 
 @contextmanager
@@ -331,15 +333,15 @@ def _executor(job: Job, plan: Plan, place: Place, options: Options) -> Executor:
 # ---------------------------------------------------------------- commit
 
 
-def _commit(place: Place, manifest: Manifest) -> None:
+def _commit(place: Place, data: bytes) -> None:
     """One exclusive create decides; publishing follows from what it holds, and can be repeated."""
-    if not place.store().create(layout.COMMIT, canonical_json(manifest)):
+    if not place.store().create(layout.COMMIT, data):
         raise StorageError(f"Run {place.run_id} was committed by somebody else.")
 
 
-def _publish_and_tell(job: Job, place: Place, manifest: Manifest, options: Options) -> JobResult:
+def _publish_and_tell(job: Job, place: Place, manifest: Manifest, data: bytes, options: Options) -> JobResult:
     if published_by(place) is None:
-        manifests.publish(place.output_store(), manifest, overwrite=options.overwrite)
+        manifests.publish(place.output_store(), data, overwrite=options.overwrite)
     result = JobResult(place.output, manifest, as_output(job.output))
     result.deliveries = deliver_all(job.sinks, result)
     for observer in options.observers:

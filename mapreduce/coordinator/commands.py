@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from mapreduce.errors import MapReduceError
-from mapreduce.model import Attempt, Result
+from mapreduce.model import Attempt, Result, TaskId
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,14 @@ class Discard:
 
 
 @dataclass(frozen=True, slots=True)
+class Drop:
+    """This task's accepted result is none any more: its data got lost, or the maps changed that it reads."""
+
+    task: TaskId
+    result: Result
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
     """Every task is done: commit."""
 
@@ -59,4 +67,4 @@ class GiveUp:
     error: MapReduceError
 
 
-Command = Start | Stop | Accept | Discard | Finish | GiveUp
+Command = Start | Stop | Accept | Discard | Drop | Finish | GiveUp

@@ -21,6 +21,8 @@ SLOW_FACTOR = 3.0
 """An attempt that has taken so many times the median of its phase is a straggler."""
 LEAST_SLOW_SECONDS = 2.0
 """Below that no attempt is one: starting another would take as long."""
+LATEST_ENDED = 10_000
+"""The median of a phase is that of so many attempts which ended last."""
 LEAST_ENDED = 3
 """So many attempts of the phase must have ended before their median says anything."""
 
@@ -122,8 +124,12 @@ def stragglers(running: Mapping[Attempt, float], ended: Sequence[float], left: i
     that the accepted attempts of this phase took. left: tasks of the phase that are not done; none
     of them waits. Only near the end of a phase, which is when half of it is done.
     """
-    if len(ended) < LEAST_ENDED or left > len(ended):
+    if (
+        len(ended) < LEAST_ENDED
+        or left > len(ended)
+        or max(running.values(), default=0) <= LEAST_SLOW_SECONDS
+    ):
         return []
-    slow = max(LEAST_SLOW_SECONDS, SLOW_FACTOR * median(ended))
+    slow = max(LEAST_SLOW_SECONDS, SLOW_FACTOR * median(ended[-LATEST_ENDED:]))
     found = [attempt for attempt, seconds in running.items() if seconds > slow]
     return sorted(found, key=lambda attempt: -running[attempt])
