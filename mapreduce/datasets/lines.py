@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
@@ -9,6 +10,10 @@ from mapreduce.errors import RecordTooLarge
 from mapreduce.model import Location
 
 LF = b"\n"
+PROBE = 8 * 2**10
+"""Bytes in which the end of a block is looked for, before the block is read."""
+PROBED_BLOCK = 2**20
+"""Smaller blocks lie in the processor's cache, where copying them costs less than looking."""
 LARGE_SHOWN = 4096
 """Bytes of a line that is too long which are kept when it is left out."""
 
@@ -44,14 +49,17 @@ def line_blocks(
     depend on the arguments and the content alone. Raises RecordTooLarge; with `take_large` a line
     that is too long is left out, and its place, its beginning and the error are given to that.
     """
-    offset = _first_line(stream, start, stop, block_size)
+    offset = window = _first_line(stream, start, stop, block_size)
     head: list[bytes] = []  # the beginning of a line, in pieces that are joined once
     held = 0
+    probes = block_size >= PROBED_BLOCK and isinstance(stream, io.BufferedReader)
     while stop is None or offset < stop:
-        data = read_fully(stream, block_size)
+        window += block_size
+        whole = _line_end(stream, offset, window, stop) if probes and not held else 0
+        data = read_fully(stream, (whole or window) - offset - held)
         end = _whole_lines(data, None if stop is None else stop - offset - held)
         if end or not data:
-            block = b"".join((*head, memoryview(data)[:end]))
+            block = data if end == len(data) and not held else b"".join((*head, memoryview(data)[:end]))
             if len(block) > max_record:
                 yield from _without_large(block, offset, max_record, uri, take_large)
             elif block:
@@ -75,6 +83,7 @@ def line_blocks(
                     stream.seek(offset)
                     head = []
                 held = sum(map(len, head))
+                window = offset + held
         if not data:
             return
 
@@ -94,6 +103,21 @@ def _first_line(stream: BinaryIO, start: int, stop: int | None, block_size: int)
             return stream.seek(offset + found + 1)
         offset += len(data)
     return offset if stop is None else max(offset, stop)
+
+
+def _line_end(stream: BinaryIO, offset: int, window: int, stop: int | None) -> int:
+    """Where the block ends that begins at `offset`, if that is easily seen; else 0. The stream is at
+    `offset` before and after.
+
+    A block that is read to its end is not copied to be cut.
+    """
+    ends_split = stop is not None and stop <= window
+    start = stop - 1 if ends_split and stop is not None else max(offset, window - PROBE)
+    stream.seek(start)
+    data = stream.read(min(PROBE, window - start))
+    stream.seek(offset)
+    found = data.find(LF) if ends_split else data.rfind(LF)
+    return 0 if found < 0 else start + found + 1
 
 
 def _whole_lines(data: bytes, limit: int | None) -> int:

@@ -36,6 +36,9 @@ from mapreduce.shuffle.states import join_states, make_states, make_tally
 
 FLUSH_ROWS = 2**18
 """Rows that are grouped at once on the map side."""
+FRAME_ROWS = 2**14
+"""Rows of frames that are grouped at once, while they are in the processor's cache and where it makes
+few rows of them."""
 TALLY_KEYS = 2**20
 """Distinct keys that a tally holds."""
 
@@ -193,6 +196,7 @@ class StateBuffer(PlainBuffer):
         self._states: list[Pairs] = []
         self._tally: dict[Any, int] = {}
         self._tallied: tuple[type, Any] | None = None
+        self._shrinks = True
         self.streamed = 0
 
     @property
@@ -283,19 +287,22 @@ class StateBuffer(PlainBuffer):
             keys = python_keys(pairs.frame, pairs.keys)
             columns = self._aggregate.take(python_values(pairs.frame, pairs.values))
             self._parts.append(self._as_pairs(keys, columns, frozen=False))
-            self._rows += len(pairs)
-            return
-        code, series = column
-        self._aggregate.examine(series.drop_nulls().head(1).to_list())
-        keys_alone = pairs.frame.drop(pairs.value_columns)
-        self._parts.append(Pairs(keys_alone.with_columns(series.alias("v0")), pairs.keys, code))
+        else:
+            code, series = column
+            self._aggregate.examine(series.drop_nulls().head(1).to_list())
+            keys_alone = [one for one in pairs.frame.iter_columns() if one.name.startswith("k")]
+            self._parts.append(Pairs(pl.DataFrame([*keys_alone, series.alias("v0")]), pairs.keys, code))
         self._rows += len(pairs)
+        if self._rows >= (FRAME_ROWS if self._shrinks else FLUSH_ROWS):
+            rows, known = self._rows, sum(map(len, self._states))
+            self._group()
+            self._shrinks = 2 * (sum(map(len, self._states)) - known) <= rows
 
     def _column_of(self, pairs: Pairs) -> tuple[str, pl.Series] | None:
         """The native column that the aggregate takes of a frame's values, and its layout."""
         aggregate, layout = self._aggregate, pairs.values
         if aggregate.counts_pairs:
-            return "n", pl.Series("v0", [None] * len(pairs), dtype=pl.Null)
+            return "n", pl.Series("v0", [None], dtype=pl.Null).new_from_index(0, len(pairs))
         if aggregate.wide or type(aggregate).take is not Aggregate.take:
             return None
         if aggregate.of is None and len(layout) == 1 and layout != "*":
