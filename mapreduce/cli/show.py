@@ -124,7 +124,7 @@ def _plain(record: Any) -> Any:
 def _plain_value(value: Any) -> Any:
     import json
 
-    from mapreduce.datasets.writers import json_text
+    from mapreduce.datasets.jsontext import json_text
     from mapreduce.errors import RecordError
 
     try:

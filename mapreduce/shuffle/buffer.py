@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import _count_elements  # type: ignore[attr-defined]
 from collections.abc import Callable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from operator import countOf
 from typing import Any, Protocol
 
@@ -41,6 +41,8 @@ FRAME_ROWS = 2**14
 few rows of them."""
 TALLY_KEYS = 2**20
 """Distinct keys that a tally holds."""
+_IN_TUPLES = frozenset({str, int, bytes, bool, type(None)})
+"""Types whose objects a dict tells apart as keys are."""
 
 
 class Buffer(Protocol):
@@ -181,10 +183,10 @@ class CombineBuffer(PlainBuffer):
 class StateBuffer(PlainBuffer):
     """Holds the aggregate's states instead of the values, and until then what it takes of them.
 
-    Pairs of one repeated value whose keys are plain str, int or bytes are counted in a dict, at
-    C speed and without making columns: the pattern of most counting jobs. That keeps neither
-    the order of pairs nor of keys, so only aggregates with a `tally` take part, and keys of
-    another type end the counting first.
+    Pairs of one repeated value whose keys are plain str, int or bytes, or tuples of these, are
+    counted in a dict, at C speed and without making columns: the pattern of most counting jobs.
+    That keeps neither the order of pairs nor of keys, so only aggregates with a `tally` take part,
+    and keys of another type end the counting first.
     """
 
     def __init__(self, aggregate: Aggregate) -> None:
@@ -228,8 +230,7 @@ class StateBuffer(PlainBuffer):
 
     def _add_one(self, keys: list[Any], taken: Any) -> None:
         kind = type(keys[0])
-        countable = kind is str or (kind in (int, bytes) and countOf(map(type, keys), kind) == len(keys))
-        if countable and self._aggregate.can_tally(taken):
+        if _countable(keys, kind) and self._aggregate.can_tally(taken):
             if self._tallied != (kind, taken):
                 self._end_tally()
                 self._tallied = (kind, taken)
@@ -239,8 +240,8 @@ class StateBuffer(PlainBuffer):
         self._add_columns(keys, [[item] * len(keys) for item in row])
 
     def _count(self, keys: list[Any], kind: type) -> bool:
-        """Count keys of one type. Of str only the keys that are new to the tally are looked at, for
-        speed; if one is no str, the keys are not counted.
+        """Count keys of one type. Of str and tuples only the keys that are new to the tally are looked
+        at, for speed; if one is something else, the keys are not counted.
         """
         before = len(self._tally)
         try:
@@ -250,7 +251,7 @@ class StateBuffer(PlainBuffer):
                 normal_key(key)
             raise
         new = len(self._tally) - before
-        if new and countOf(map(type, islice(reversed(self._tally), new)), kind) != new:
+        if new and not _are_plain(list(islice(reversed(self._tally), new)), kind):
             self._uncount(keys)
             return False
         self.streamed -= len(keys)  # `_end_tally` adds them again, with those that were streamed
@@ -259,13 +260,14 @@ class StateBuffer(PlainBuffer):
         return True
 
     def count_stream(self, keys: Iterator[Any], value: Any) -> bool:
-        if self._tallied is None:
+        if self._tallied is None or self._tallied[0] not in (str, tuple):
             return False
+        kind, tallied = self._tallied
         try:
             taken = self._taken(value)
         except UserCodeError:  # if there is a key for it, `add_repeated` will tell
             return False
-        if self._tallied != (str, taken) or not self._aggregate.can_tally(taken):
+        if tallied != taken or not self._aggregate.can_tally(taken):
             return False
         before = len(self._tally)
         try:
@@ -273,7 +275,7 @@ class StateBuffer(PlainBuffer):
         except TypeError:  # a key that can't be hashed, or the function's own: one by one it is told
             raise MutableValues from None
         new = len(self._tally) - before
-        if new and countOf(map(type, islice(reversed(self._tally), new)), str) != new:
+        if new and not _are_plain(list(islice(reversed(self._tally), new)), kind):
             raise MutableValues
         if len(self._tally) > TALLY_KEYS:
             self._end_tally()
@@ -384,6 +386,20 @@ class StateBuffer(PlainBuffer):
         rows = sum(map(len, self._states))
         if len(self._states) > 1 and rows > 4 * max(FLUSH_ROWS, len(self._states[0])):
             self._states = [join_states(self._aggregate, self._states)]
+
+
+def _countable(keys: list[Any], kind: type) -> bool:
+    """Whether keys that begin with one of this type should be tallied."""
+    if kind is tuple:
+        return _IN_TUPLES.issuperset(map(type, keys[0]))
+    return kind is str or (kind in (int, bytes) and _are_plain(keys, kind))
+
+
+def _are_plain(keys: list[Any], kind: type) -> bool:
+    """Whether all keys are of this type, and tuples hold nothing but what a dict tells apart as keys are."""
+    if countOf(map(type, keys), kind) != len(keys):
+        return False
+    return kind is not tuple or _IN_TUPLES.issuperset(map(type, chain.from_iterable(keys)))
 
 
 def _one_int(values: list[Any]) -> bool:
