@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from mapreduce.errors import MapReduceError
-from mapreduce.model import AttemptRecord, Manifest, SkewedShard, Totals
+from mapreduce.model import AttemptRecord, BadRecord, Manifest, SkewedShard, Totals
 from mapreduce.units import show_size
 
 _ESCAPES = {"\n": r"\n", "\t": r"\t", "\r": r"\r"}
@@ -94,6 +94,10 @@ def _facts(manifest: Manifest) -> Iterator[tuple[str, str]]:
             f"{totals.largest_shard}, {count(totals.largest_shard_pairs, 'pair')} to reduce",
         )
     yield "skew", _skew(totals)
+    if totals.set_aside:
+        yield "set aside", count(totals.set_aside, "bad record")
+        for line in lines_of_causes(manifest.bad).splitlines()[1:]:
+            yield "", line.strip()
     if totals.undecodable:
         yield "not text", f"{count(totals.undecodable, 'line')} with bytes that errors= let pass"
     yield "counters", ", ".join(f"{visible(name)} {n:,}" for name, n in manifest.counters.items())
@@ -156,8 +160,8 @@ def phases(manifest: Manifest) -> str:
     return duration(seconds.get("total", 0.0)) + (f" ({', '.join(parts)})" if parts else "")
 
 
-def causes(attempts: Sequence[AttemptRecord]) -> list[tuple[int, str]]:
-    """What went wrong in attempts, grouped by cause, the most frequent first: (number, an example).
+def causes(attempts: Sequence[AttemptRecord | BadRecord]) -> list[tuple[int, str]]:
+    """What went wrong in attempts, or with records, by cause, the most frequent first: (number, an example).
 
     Errors of one class and place have one cause; places that differ only in the numbers of processes,
     tasks, files and offsets are one.
@@ -169,6 +173,16 @@ def causes(attempts: Sequence[AttemptRecord]) -> list[tuple[int, str]]:
             kinds.setdefault((attempt.kind, place), []).append(attempt.error)
     found = [(len(kind), visible(kind[0].split("\n", 1)[0])) for kind in kinds.values()]
     return sorted(found, key=lambda item: -item[0])
+
+
+def lines_of_causes(bad: Sequence[BadRecord]) -> str:
+    """The causes of bad records as lines that follow a message."""
+    told = [f"\n  {number:,} × {example}" for number, example in causes(bad)]
+    more = len(told) - _CAUSES
+    return "".join(told[:_CAUSES]) + (f"\n  … and {count(more, 'other cause')}" if more > 0 else "")
+
+
+_CAUSES = 5
 
 
 def is_of_cause(attempt: AttemptRecord, error: MapReduceError) -> bool:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import re
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from mapreduce.codec import canonical_json, from_plain, sha256, to_plain
+from mapreduce.codec import canonical_json, from_plain, sha256
 from mapreduce.errors import ManifestError, OutputExists
 from mapreduce.model import FORMAT_VERSION, Manifest, Part
 from mapreduce.protocols import Store
@@ -27,13 +28,23 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}
 
 
-def seal(manifest: Manifest) -> Manifest:
-    """The manifest with its digest."""
-    return replace(manifest, digest=_digest(to_plain(manifest)))
+def seal(manifest: Manifest) -> tuple[Manifest, bytes]:
+    """The manifest with its digest, and the bytes that it is written as."""
+    before, after = _around_digest(canonical_json(replace(manifest, digest="")))
+    digest = sha256(before + after)
+    return replace(manifest, digest=digest), before + b'  "digest": "%s",\n' % digest.encode() + after
 
 
-def _digest(fields: dict[str, Any]) -> str:
-    return sha256(canonical_json({name: value for name, value in fields.items() if name != "digest"}))
+def _around_digest(data: bytes) -> tuple[bytes, bytes]:
+    """What stands before and after the line of the digest, which is the digest of just that.
+
+    Raises ValueError if there is no such line. Deeper ones are indented further, and text has no line ends.
+    """
+    before, after = _DIGEST.split(data, maxsplit=1)
+    return before, after
+
+
+_DIGEST = re.compile(rb'^  "digest": "[0-9a-f]*",\n', re.MULTILINE)
 
 
 def parse(data: bytes, where: object) -> Manifest:
@@ -49,13 +60,22 @@ def parse(data: bytes, where: object) -> Manifest:
             hint="Install a newer mapreduce.",
         )
     # Of what was read, not of what is made of it: a manifest may have fewer fields than this version knows.
-    if canonical_json(fields) != data or _digest(fields) != fields.get("digest"):
+    if not _is_whole(data, fields):
         raise _damaged(where, "its digest does not fit its content")
     try:
         manifest: Manifest = from_plain(Manifest, fields)
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise _damaged(where, str(error)) from None
     return manifest
+
+
+def _is_whole(data: bytes, fields: dict[str, Any]) -> bool:
+    """Whether these are the bytes that were digested, and the digest itself is as it was written."""
+    try:
+        before, after = _around_digest(data)
+    except ValueError:
+        return False
+    return sha256(before + after) == fields.get("digest")
 
 
 def _damaged(where: object, why: str) -> ManifestError:
@@ -75,9 +95,11 @@ def load(directory: Path) -> Manifest:
         ) from None
 
 
-def publish(store: Store, manifest: Manifest, *, overwrite: bool) -> None:
-    """Make the result visible. May be repeated. Raises OutputExists if another result is there."""
-    data = canonical_json(manifest)
+def publish(store: Store, data: bytes, *, overwrite: bool) -> None:
+    """Make the result visible, by the bytes of its manifest. May be repeated.
+
+    Raises OutputExists if another result is there.
+    """
     if overwrite:
         store.put(layout.MANIFEST, data)
     elif not store.create(layout.MANIFEST, data):
@@ -98,16 +120,20 @@ class Finding:
 def verify(directory: Path) -> tuple[Manifest, list[Finding]]:
     """Compare every file of an output with its manifest. Raises ManifestError if that is unreadable."""
     manifest = load(directory)
-    findings = [
-        Finding(part.name, problem) for part in manifest.parts if (problem := check_part(directory, part))
-    ]
-    named = {part.name for part in manifest.parts} | {layout.MANIFEST, layout.SINKS}
+    files = files_of(manifest)
+    findings = [Finding(part.name, problem) for part in files if (problem := check_part(directory, part))]
+    named = {part.name for part in files} | {layout.MANIFEST, layout.SINKS}
     findings += [
         Finding(path.name, "extra: the manifest does not name it")
         for path in sorted(directory.iterdir())
         if path.name not in named
     ]
     return manifest, findings
+
+
+def files_of(manifest: Manifest) -> tuple[Part, ...]:
+    """The parts and the files of bad records."""
+    return (*manifest.parts, *manifest.set_aside)
 
 
 def check_part(directory: Path, part: Part) -> str:

@@ -17,6 +17,8 @@ class Status(StrEnum):
     """How a run ended."""
 
     SUCCEEDED = "SUCCEEDED"
+    COMPLETED_WITH_ERRORS = "COMPLETED_WITH_ERRORS"
+    """The result is committed, without the records that were set aside."""
     FAILED = "FAILED"
     CANCELLED = "CANCELLED"
 
@@ -179,6 +181,20 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class BadRecord:
+    """A record that was set aside, and why."""
+
+    location: Location
+    kind: str
+    """Class of the error."""
+    error: str
+    record: str
+    """Its beginning, as text."""
+    place: str = ""
+    """What failed: equal for errors that have one cause."""
+
+
+@dataclass(frozen=True, slots=True)
 class Work:
     """What an attempt did and what it cost."""
 
@@ -201,6 +217,8 @@ class Work:
     largest_key_pairs: int = 0
     undecodable: int = 0
     """Lines with bytes that are no text, which `errors=` let pass."""
+    set_aside: int = 0
+    """Records, among `records`, that were bad."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +273,10 @@ class Result:
     """For a reduce: the digest of all the map results that were current when it was sent."""
     sample: Sample | None = None
     """For a map whose parts follow the key order."""
+    set_aside: Part | None = None
+    """The file of a map's bad records."""
+    bad: tuple[BadRecord, ...] = ()
+    """The first of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,6 +332,8 @@ class Totals:
     """Lines with bytes that are no text, which `errors=` let pass."""
     skewed: tuple[SkewedShard, ...] = ()
     """The largest of those that were much larger than the mean."""
+    set_aside: int = 0
+    """Bad records, which contributed nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,6 +374,10 @@ class Manifest:
     """Records are dicts whose field `key` is a group's key: those of a dict of aggregates."""
     output_options: str = ""
     """What reading the parts needs, as a JSON object of the dataset's options; "" for nothing."""
+    set_aside: tuple[Part, ...] = ()
+    """Files of bad records, in input order, relative to the output."""
+    bad: tuple[BadRecord, ...] = ()
+    """The first bad records, in input order."""
     resumed: int = 0
     """How often the run had ended before its end, and was gone on with."""
     digest: str = ""

@@ -156,7 +156,8 @@ def _committed(place: Place, store: Store) -> Manifest | None:
     except ManifestError as error:
         problem = error.message
     else:
-        wrong = [part.name for part in manifest.parts if manifests.check_part(place.output, part)]
+        files = manifests.files_of(manifest)
+        wrong = [part.name for part in files if manifests.check_part(place.output, part)]
         if not wrong:
             return manifest
         problem = f"{', '.join(wrong[:3])}: not what was committed."
@@ -245,9 +246,10 @@ def usable(begun: Begun) -> list[Acceptance]:
 def _problem(place: Place, acceptance: Acceptance) -> str:
     """What is wrong with the data of a result; "" for nothing."""
     result = acceptance.result
-    if result.part is not None:
-        problem = manifests.check_part(place.output, result.part)
-        return f"{result.part.name}: {problem}" if problem else ""
+    for part in (result.part, result.set_aside):
+        problem = manifests.check_part(place.output, part) if part else ""
+        if part and problem:
+            return f"{part.name}: {problem}"
     if not result.name:
         return ""
     try:

@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from operator import attrgetter
 from typing import Any
 
 from mapreduce import chunks
 from mapreduce.codec import to_plain
-from mapreduce.coordinator.commands import Accept, Command, Discard, Finish, GiveUp, Start, Stop
+from mapreduce.coordinator.commands import Accept, Command, Discard, Drop, Finish, GiveUp, Start, Stop
 from mapreduce.coordinator.log import Acceptance, AcceptanceLog
+from mapreduce.coordinator.standing import Standing
 from mapreduce.coordinator.state import Brain, Limits
 from mapreduce.errors import (
     AttemptTimeout,
@@ -22,11 +22,12 @@ from mapreduce.errors import (
     Interrupted,
     MapReduceError,
     MemoryExceeded,
+    QuarantineFull,
     SegmentError,
 )
 from mapreduce.events import Event, Failed, Printed, Reported, Succeeded, Tick, WorkerGone, WorkerReady
-from mapreduce.figures import causes, count, is_of_cause
-from mapreduce.model import Attempt, AttemptRecord, Kind, Plan, Progress, Result, Segments, TaskId
+from mapreduce.figures import causes, count, is_of_cause, lines_of_causes
+from mapreduce.model import Attempt, AttemptRecord, Kind, Plan, Result, Segments
 from mapreduce.ordering import Range, index_within, merged, ranges
 from mapreduce.protocols import Executor, Observer, Store
 from mapreduce.shuffle.objects import read_sketch
@@ -80,7 +81,7 @@ class Coordinator:
         self._started: dict[Attempt, float] = {}
         self._moved: dict[Attempt, float] = {}
         self._records: dict[Attempt, AttemptRecord] = {}
-        self._reports: dict[Attempt, Reported] = {}
+        self._standing = Standing(plan)
         self._outcome = Outcome()
         self._ranges: list[Range] | None = None
         self._unsent: list[Event] = []
@@ -91,8 +92,10 @@ class Coordinator:
         self._restore(list(restored))
 
     def _restore(self, restored: Sequence[Acceptance]) -> None:
-        self._brain.restore((acceptance.task, acceptance.result) for acceptance in restored)
-        self._outcome.attempts = [acceptance.record for acceptance in restored]
+        for acceptance in restored:
+            self._outcome.attempts.append(acceptance.record)
+            self._standing.accept(acceptance.task, acceptance.result)
+        self._obey(self._brain.restore((acceptance.task, acceptance.result) for acceptance in restored))
 
     def run(self) -> Outcome:
         """Run until every task has an accepted result.
@@ -172,7 +175,7 @@ class Coordinator:
 
     def _hear(self, event: Event | Printed | Reported) -> list[Command]:
         if isinstance(event, Reported):
-            self._reports[event.attempt] = event
+            self._standing.report(event)
             self._moved[event.attempt] = time.monotonic()
             return []
         if isinstance(event, Printed):
@@ -205,7 +208,7 @@ class Coordinator:
         return f"{split.file.uri}, bytes {split.start:,} to {split.stop:,}"
 
     def _note(self, attempt: Attempt, outcome: str, error: MapReduceError | None = None) -> None:
-        self._reports.pop(attempt, None)
+        self._standing.ended(attempt)
         self._moved.pop(attempt, None)
         started = self._started.pop(attempt, None)
         if started is None:  # it was stopped, and had ended by then
@@ -246,13 +249,23 @@ class Coordinator:
                 self._take(command)
             elif isinstance(command, Discard):
                 self._records.pop(command.attempt, None)
+            elif isinstance(command, Drop):
+                self._standing.drop(command.task, command.result)
             elif isinstance(command, Finish):
                 self._finished = True
             elif isinstance(command, GiveUp):
-                self._failure = self._failure or command.error
+                self._failure = self._failure or self._with_causes(command.error)
+
+    def _with_causes(self, error: MapReduceError) -> MapReduceError:
+        """Too many bad records are no news: what is wrong with them is."""
+        if isinstance(error, QuarantineFull) and "\n" not in error.message:
+            bad = [bad for result in self._accepted(Kind.MAP) for bad in result.bad]
+            error.message += lines_of_causes(bad)
+        return error
 
     def _take(self, accepted: Accept) -> None:
         del self._records[accepted.attempt]
+        self._standing.accept(accepted.attempt.task, accepted.result)
         if accepted.attempt.task.kind is Kind.MAP and self._brain.done(Kind.MAP) == len(self._plan.splits):
             self._maps_ended = time.monotonic()
             self._ranges = None
@@ -285,6 +298,10 @@ class Coordinator:
         }
         if task.kind is Kind.MAP:
             request["split"] = to_plain(self._plan.splits[task.index])
+            if command.skip:
+                request["skip"] = [[number, error.to_plain()] for number, error in command.skip.items()]
+            if command.suspected:
+                request["suspected"] = [command.suspected.start, command.suspected.stop]
         else:
             request["inputs"] = command.inputs
             request["range"] = self._range_of(task.index)
@@ -327,7 +344,7 @@ class Coordinator:
         now = time.monotonic()
         if self._observers and now - self._shown >= _SHOW_SECONDS:
             self._shown = now
-            progress = self._progress()
+            progress = self._standing.progress(retries=self._brain.retries(), workers=len(self._started))
             for observer in self._observers:
                 observer.progress(progress)
             self._tell_stalled(now)
@@ -338,36 +355,3 @@ class Coordinator:
                 self._moved[attempt] = now
                 for observer in self._observers:
                     observer.stalled(str(attempt.task), self._work_of(attempt), now - self._started[attempt])
-
-    def _progress(self) -> Progress:
-        maps = self._brain.results(Kind.MAP)
-        done = [(split, result) for split, result in zip(self._plan.splits, maps, strict=True) if result]
-        mapping, reducing = self._running(Kind.MAP), self._running(Kind.REDUCE)
-        reduced = self._accepted(Kind.REDUCE)
-        # Records in memory are sized in items, which are no bytes.
-        sizes = [0 if split.file.uri == "records:" else split.size for split in self._plan.splits]
-        ahead = sum(min(report.bytes, sizes[report.attempt.task.index]) for report in mapping)
-        return Progress(
-            phase="reduce" if self._plan.shards and len(done) == len(maps) else "map",
-            maps=len(maps),
-            maps_done=len(done),
-            reduces=self._plan.shards,
-            reduces_done=len(reduced),
-            bytes_total=sum(sizes),
-            bytes_done=sum(size for size, result in zip(sizes, maps, strict=True) if result) + ahead,
-            records=sum(r.work.records for _, r in done) + sum(report.records for report in mapping),
-            pairs=sum(r.work.pairs for _, r in done) + sum(report.pairs for report in mapping),
-            pairs_shuffled=sum(r.work.pairs_out for _, r in done),
-            bytes_shuffled=sum(r.work.bytes_out for _, r in done) if self._plan.shards else 0,
-            pairs_reduced=sum(r.work.pairs for r in reduced) + sum(report.pairs for report in reducing),
-            retries=self._brain.retries(),
-            workers=len(self._started),
-        )
-
-    def _running(self, kind: Kind) -> list[Reported]:
-        """How far each running task is: the report of its attempt that is furthest."""
-        furthest: dict[TaskId, Reported] = {}
-        for report in sorted(self._reports.values(), key=attrgetter("bytes")):
-            if report.attempt.task.kind is kind:
-                furthest[report.attempt.task] = report
-        return list(furthest.values())

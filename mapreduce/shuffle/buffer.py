@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from collections import _count_elements  # type: ignore[attr-defined]
 from collections.abc import Callable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from operator import countOf
+from sys import getsizeof
 from typing import Any, Protocol
 
 import polars as pl
@@ -43,9 +44,14 @@ RUN_BYTES = 48 * 2**20
 again, which fits into the least budget that a worker can have."""
 STATE_BYTES = 24 * 2**20
 """Bytes of states that are held: joining them takes several times as much."""
+FRAME_ROWS = 2**14
+"""Rows of frames that are grouped at once, while they are in the processor's cache and where it makes
+few rows of them."""
 TALLY_KEYS = 2**19
-TALLY_BYTES = 2**24
-"""Distinct keys that a tally holds, and characters of them."""
+TALLY_BYTES = 48 * 2**20
+"""Distinct keys that a tally holds, and bytes of them."""
+_IN_TUPLES = frozenset({str, int, bytes, bool, type(None)})
+"""Types whose objects a dict tells apart as keys are."""
 
 Keep = Callable[[Pairs], None]
 """Takes a run of pairs, which came after those of all earlier runs."""
@@ -220,10 +226,10 @@ class CombineBuffer(PlainBuffer):
 class StateBuffer(PlainBuffer):
     """Holds the aggregate's states instead of the values, and until then what it takes of them.
 
-    Pairs of one repeated value whose keys are plain str, int or bytes are counted in a dict, at
-    C speed and without making columns: the pattern of most counting jobs. That keeps neither
-    the order of pairs nor of keys, so only aggregates with a `tally` take part, and keys of
-    another type end the counting first.
+    Pairs of one repeated value whose keys are plain str, int or bytes, or tuples of these, are
+    counted in a dict, at C speed and without making columns: the pattern of most counting jobs.
+    That keeps neither the order of pairs nor of keys, so only aggregates with a `tally` take part,
+    and keys of another type end the counting first.
     """
 
     def __init__(self, keep: Keep, aggregate: Aggregate) -> None:
@@ -233,9 +239,11 @@ class StateBuffer(PlainBuffer):
         self._columns: list[list[Any]] = []
         self._rows = 0
         self._states: list[Pairs] = []
+        self._state_bytes = 0
         self._tally: dict[Any, int] = {}
         self._tallied: tuple[type, Any] | None = None
-        self._measured = self._characters = 0
+        self._measured = self._tally_bytes = 0
+        self._shrinks = True
         self.streamed = 0
 
     @property
@@ -267,8 +275,7 @@ class StateBuffer(PlainBuffer):
 
     def _add_one(self, keys: list[Any], taken: Any) -> None:
         kind = type(keys[0])
-        countable = kind is str or (kind in (int, bytes) and countOf(map(type, keys), kind) == len(keys))
-        if countable and self._aggregate.can_tally(taken):
+        if _countable(keys, kind) and self._aggregate.can_tally(taken):
             if self._tallied != (kind, taken):
                 self._end_tally()
                 self._tallied = (kind, taken)
@@ -278,8 +285,8 @@ class StateBuffer(PlainBuffer):
         self._add_columns(keys, [[item] * len(keys) for item in row])
 
     def _count(self, keys: list[Any], kind: type) -> bool:
-        """Count keys of one type. Of str only the keys that are new to the tally are looked at, for
-        speed; if one is no str, the keys are not counted.
+        """Count keys of one type. Of str and tuples only the keys that are new to the tally are looked
+        at, for speed; if one is something else, the keys are not counted.
         """
         before = len(self._tally)
         try:
@@ -289,7 +296,7 @@ class StateBuffer(PlainBuffer):
                 normal_key(key)
             raise
         new = len(self._tally) - before
-        if new and countOf(map(type, islice(reversed(self._tally), new)), kind) != new:
+        if new and not _are_plain(list(islice(reversed(self._tally), new)), kind):
             self._uncount(keys)
             return False
         self.streamed -= len(keys)  # `_end_tally` adds them again, with those that were streamed
@@ -298,13 +305,14 @@ class StateBuffer(PlainBuffer):
         return True
 
     def count_stream(self, keys: Iterator[Any], value: Any) -> bool:
-        if self._tallied is None:
+        if self._tallied is None or self._tallied[0] not in (str, tuple):
             return False
+        kind, tallied = self._tallied
         try:
             taken = self._taken(value)
         except UserCodeError:  # if there is a key for it, `add_repeated` will tell
             return False
-        if self._tallied != (str, taken) or not self._aggregate.can_tally(taken):
+        if tallied != taken or not self._aggregate.can_tally(taken):
             return False
         before = len(self._tally)
         try:
@@ -312,7 +320,7 @@ class StateBuffer(PlainBuffer):
         except TypeError:  # a key that can't be hashed, or the function's own: one by one it is told
             raise MutableValues from None
         new = len(self._tally) - before
-        if new and countOf(map(type, islice(reversed(self._tally), new)), str) != new:
+        if new and not _are_plain(list(islice(reversed(self._tally), new)), kind):
             raise MutableValues
         if len(self._tally) > TALLY_KEYS:
             self._end_tally()
@@ -326,19 +334,21 @@ class StateBuffer(PlainBuffer):
             keys = python_keys(pairs.frame, pairs.keys)
             columns = self._aggregate.take(python_values(pairs.frame, pairs.values))
             self._hold(self._as_pairs(keys, columns, frozen=False))
-            self._rows += len(pairs)
-            return
-        code, series = column
-        self._aggregate.examine(series.drop_nulls().head(1).to_list())
-        keys_alone = pairs.frame.drop(pairs.value_columns)
-        self._hold(Pairs(keys_alone.with_columns(series.alias("v0")), pairs.keys, code))
+        else:
+            code, series = column
+            self._aggregate.examine(series.drop_nulls().head(1).to_list())
+            keys_alone = [one for one in pairs.frame.iter_columns() if one.name.startswith("k")]
+            self._hold(Pairs(pl.DataFrame([*keys_alone, series.alias("v0")]), pairs.keys, code))
         self._rows += len(pairs)
+        if self._rows >= (FRAME_ROWS if self._shrinks else FLUSH_ROWS):
+            rows = self._rows
+            self._shrinks = 2 * self._group() <= rows
 
     def _column_of(self, pairs: Pairs) -> tuple[str, pl.Series] | None:
         """The native column that the aggregate takes of a frame's values, and its layout."""
         aggregate, layout = self._aggregate, pairs.values
         if aggregate.counts_pairs:
-            return "n", pl.Series("v0", [None] * len(pairs), dtype=pl.Null)
+            return "n", pl.Series("v0", [None], dtype=pl.Null).new_from_index(0, len(pairs))
         if aggregate.wide or type(aggregate).take is not Aggregate.take:
             return None
         if aggregate.of is None and len(layout) == 1 and layout != "*":
@@ -378,12 +388,18 @@ class StateBuffer(PlainBuffer):
         self._make_columns()
         if self._rows >= FLUSH_ROWS or self._held > STATE_BYTES:
             self._group()
-        if self._tallied is not None and self._tallied[0] is not int:
-            new = len(self._tally) - self._measured
-            self._measured += new
-            self._characters += sum(map(len, islice(reversed(self._tally), new)))
-            if self._characters > TALLY_BYTES:
-                self._end_tally()
+        self._measure_tally()
+
+    def _measure_tally(self) -> None:
+        """End the tally if its keys, which may be long, take much."""
+        if self._tallied is None or self._tallied[0] is int:
+            return
+        new = list(islice(reversed(self._tally), len(self._tally) - self._measured))
+        self._measured += len(new)
+        inner = chain.from_iterable(new) if self._tallied[0] is tuple else ()
+        self._tally_bytes += sum(map(getsizeof, chain(new, inner)))
+        if self._tally_bytes > TALLY_BYTES:
+            self._end_tally()
 
     def _make_columns(self) -> None:
         if self._keys:
@@ -401,7 +417,7 @@ class StateBuffer(PlainBuffer):
         self._hand_over_states()
 
     def _hand_over_states(self) -> None:
-        states, self._states = self._states, []
+        states, self._states, self._state_bytes = self._states, [], 0
         if states:
             self._keep(join_states(self._aggregate, states) if len(states) > 1 else states[0])
 
@@ -413,28 +429,48 @@ class StateBuffer(PlainBuffer):
         keys, key_series = key_columns(list(self._tally))
         counts, frame = list(self._tally.values()), pl.DataFrame(key_series)
         made = make_tally(self._aggregate, self._tallied[1], counts, keys, frame)
-        self._tally, self._tallied, self._measured, self._characters = {}, None, 0, 0
-        self._states.append(made)
-        self._join_states()
+        self._tally, self._tallied, self._measured, self._tally_bytes = {}, None, 0, 0
+        self._add_states(made)
 
-    def _group(self) -> None:
-        """Turn the rows so far into states; they come before everything that is added later."""
+    def _group(self) -> int:
+        """Turn the rows so far into states; they come before everything that is added later. How many
+        rows of states they make.
+        """
         self._make_columns()
-        if self._parts:
-            self._states.append(make_states(self._aggregate, concat(self._parts)))
-            self._parts, self._held, self._rows = [], 0, 0
-            self._join_states()
+        if not self._parts:
+            return 0
+        made = make_states(self._aggregate, concat(self._parts))
+        self._parts, self._held, self._rows = [], 0, 0
+        self._add_states(made)
+        return len(made)
 
-    def _join_states(self) -> None:
+    def _add_states(self, made: Pairs) -> None:
         """Join states when they would double, so that the work stays linear, or are many; hand them
         over if they are many even so.
         """
-        rows, size = sum(map(len, self._states)), sum(part.size for part in self._states)
-        if len(self._states) > 1 and (rows > 4 * max(FLUSH_ROWS, len(self._states[0])) or size > STATE_BYTES):
+        self._states.append(made)
+        self._state_bytes += made.size
+        rows = sum(map(len, self._states))
+        many = rows > 4 * max(FLUSH_ROWS, len(self._states[0])) or self._state_bytes > STATE_BYTES
+        if many and len(self._states) > 1:
             self._states = [join_states(self._aggregate, self._states)]
-            size = self._states[0].size
-        if size > STATE_BYTES // 2 and len(self._states) == 1:
+            self._state_bytes = self._states[0].size
+        if many and self._state_bytes > STATE_BYTES // 2:
             self._hand_over_states()
+
+
+def _countable(keys: list[Any], kind: type) -> bool:
+    """Whether keys that begin with one of this type should be tallied."""
+    if kind is tuple:
+        return _IN_TUPLES.issuperset(map(type, keys[0]))
+    return kind is str or (kind in (int, bytes) and _are_plain(keys, kind))
+
+
+def _are_plain(keys: list[Any], kind: type) -> bool:
+    """Whether all keys are of this type, and tuples hold nothing but what a dict tells apart as keys are."""
+    if countOf(map(type, keys), kind) != len(keys):
+        return False
+    return kind is not tuple or _IN_TUPLES.issuperset(map(type, chain.from_iterable(keys)))
 
 
 def _one_int(values: list[Any]) -> bool:

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from mapreduce.coordinator.commands import Accept, Command, Discard, Finish, GiveUp, Start, Stop
+from mapreduce.coordinator.commands import Accept, Command, Discard, Drop, Finish, GiveUp, Start, Stop
 from mapreduce.coordinator.policy import Failure, Verdict, after_failure, must_be_careful, stragglers
 from mapreduce.coordinator.state import Brain, Limits, State, inputs_digest
 from mapreduce.errors import (
@@ -212,7 +212,7 @@ def lose_map(digest: str) -> tuple[Driver, list[Command]]:
     reduced = only_start(driver.done(mapped, "first"))
     broken = only_start(driver.done(reduced))
     lost = SegmentError("gone", map_index=0)
-    driver.tell(Failed(broken.attempt, lost))
+    assert driver.tell(Failed(broken.attempt, lost)) == [Drop(mapped.attempt.task, result("first"))]
     redone = only_start(driver.worker(0))
     assert redone.attempt.task == TaskId(Kind.MAP, 0)
     return driver, driver.done(redone, digest)
@@ -220,7 +220,7 @@ def lose_map(digest: str) -> tuple[Driver, list[Command]]:
 
 def test_a_map_that_is_redone_with_equal_data_invalidates_nothing() -> None:
     driver, commands = lose_map("first")
-    assert not [command for command in commands if isinstance(command, Discard)]
+    assert not [command for command in commands if isinstance(command, Drop)]
     last = only_start(commands)
     assert last.attempt.task == TaskId(Kind.REDUCE, 1)
     assert Finish() in driver.done(last)
@@ -228,7 +228,7 @@ def test_a_map_that_is_redone_with_equal_data_invalidates_nothing() -> None:
 
 def test_a_map_that_is_redone_with_other_data_drops_what_was_reduced_from_it() -> None:
     driver, commands = lose_map("second")
-    assert [c.attempt.task for c in commands if isinstance(c, Discard)] == [TaskId(Kind.REDUCE, 0)]
+    assert [c.task for c in commands if isinstance(c, Drop)] == [TaskId(Kind.REDUCE, 0)]
     one = only_start(commands)
     two = only_start(driver.done(one))
     assert {one.attempt.task, two.attempt.task} == {TaskId(Kind.REDUCE, 0), TaskId(Kind.REDUCE, 1)}
@@ -466,3 +466,18 @@ def test_any_order_of_faults_ends_with_one_result_a_task(seed: int) -> None:
     final = driver.brain.results(Kind.REDUCE if reduces else Kind.MAP)
     assert all(final)
     assert len({r.inputs for r in final if r}) <= 1, "reduces of different maps were combined"
+
+
+def test_a_backup_of_an_attempt_that_takes_too_much_memory_is_no_second_proof() -> None:
+    driver = Driver(5, 0, Limits(memory=100, memory_alone=200))
+    large, beside = only_start(driver.worker(0)), only_start(driver.worker(1))
+    for _ in range(3):
+        beside = only_start(driver.done(beside))
+    driver.now = 10.0
+    (backup,) = starts(driver.tell(Tick({0: 5, 1: 5})) + driver.worker(2))
+    assert backup.attempt.task == large.attempt.task
+    driver.tell(Failed(large.attempt, MemoryExceeded("large", place="memory")))
+    assert driver.commands[-1] == Stop(backup.attempt)
+    alone = only_start(driver.done(beside))
+    assert alone.attempt.task == large.attempt.task
+    assert driver.worker(4) == []
