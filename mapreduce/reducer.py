@@ -307,8 +307,8 @@ class _Large:
 
     def _alone(self, alone: Alone) -> Iterator[list[Group]]:
         if self._aggregate:  # it needs a list
-            first = alone.first
-            self._demand(alone, self._aggregate, alone.about_rows, as_objects(alone.about_rows, first))
+            needed = as_objects(alone.about_rows, alone.first)
+            self._demand(alone, repr(self._aggregate), count(alone.about_rows, "value"), needed)
         values = alone.values()
         if self._sort_key:
             values = ordered_values(alone, self._sort_key, self._shard.scratch, self._shard.room)
@@ -322,7 +322,7 @@ class _Large:
         for slice_ in slices:
             if slice_.alone:
                 alone = Alone(slice_)
-                refuse = partial(self._demand, alone)
+                refuse = partial(self._refuse, alone)
                 result = folded(aggregate, alone, self._shard.scratch, self._shard.room, refuse)
                 _write_results(aggregate, [alone.key], [result], self._writer)
                 groups += 1
@@ -335,7 +335,8 @@ class _Large:
         for slice_ in slices:
             if slice_.alone:
                 alone = Alone(slice_)
-                self._demand(alone, self._job.reduce, alone.about_rows, _FRAME_COPIES * alone.about_bytes)
+                held = _FRAME_COPIES * alone.about_bytes
+                self._demand(alone, "A frame", count(alone.about_rows, "value"), held)
                 parts = list(alone.pairs())
             else:
                 parts = list(slice_.pairs())
@@ -343,9 +344,11 @@ class _Large:
                 pairs = concat(parts, layouts)
                 yield ordered(pairs, self._sort_key) if self._sort_key else pairs
 
-    def _demand(self, alone: Alone, reduce: object, rows: int, needed: int) -> None:
+    def _refuse(self, alone: Alone, aggregate: Aggregate, rows: int, needed: int) -> None:
+        self._demand(alone, repr(aggregate), f"{count(rows, 'value')} so far", needed)
+
+    def _demand(self, alone: Alone, whole: str, values: str, needed: int) -> None:
         """Raise MemoryExceeded if what a reduce wants of a key at once takes more than is left."""
-        named = repr(reduce) if isinstance(reduce, Aggregate) else function_name(reduce)
         key = safe_repr(alone.key)[:SHOWN_KEY]
-        what = f"{named} of the key {key}, {count(rows, 'value')} in shard {self._shard.index},"
+        what = f"{whole} of the key {key}, {values} in shard {self._shard.index},"
         self._shard.room.demand(needed, what, _STREAM_HINT)

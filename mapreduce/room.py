@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import NoReturn
 
 from mapreduce import host
 from mapreduce.errors import MemoryExceeded
@@ -36,16 +35,13 @@ class Room:
         return None if self.most is None or held is None else self.most - held
 
     def demand(self, needed: int, what: str, hint: str) -> None:
-        """Raise MemoryExceeded if so many bytes are not left: `what` says what takes them."""
+        """Raise MemoryExceeded if so many bytes are not left. `what` takes them: a noun."""
         left = self.left()
-        if left is not None and self.most is not None and needed > left:
-            self._refuse(needed, max(0, left), self.most, what, hint)
-
-    @staticmethod
-    def _refuse(needed: int, left: int, most: int, what: str, hint: str) -> NoReturn:
+        if left is None or self.most is None or needed <= left:
+            return
         raise MemoryExceeded(
-            f"{what} takes about {show_size(needed)}, where {show_size(left)} are left of the "
-            f"{show_size(most)} that the worker may hold.",
+            f"{what} takes about {show_size(needed)}, where {show_size(max(0, left))} are left of the "
+            f"{show_size(self.most)} that the worker may hold.",
             hint=hint,
             place=f"memory:{what}",
         )
