@@ -308,7 +308,7 @@ class _Large:
     def _alone(self, alone: Alone) -> Iterator[list[Group]]:
         if self._aggregate:  # it needs a list
             needed = as_objects(alone.about_rows, alone.first)
-            self._demand(alone, repr(self._aggregate), count(alone.about_rows, "value"), needed)
+            self._demand(alone, repr(self._aggregate), f"about {count(alone.about_rows, 'value')}", needed)
         values = alone.values()
         if self._sort_key:
             values = ordered_values(alone, self._sort_key, self._shard.scratch, self._shard.room)
@@ -336,7 +336,7 @@ class _Large:
             if slice_.alone:
                 alone = Alone(slice_)
                 held = _FRAME_COPIES * alone.about_bytes
-                self._demand(alone, "A frame", count(alone.about_rows, "value"), held)
+                self._demand(alone, "A frame", f"about {count(alone.about_rows, 'value')}", held)
                 parts = list(alone.pairs())
             else:
                 parts = list(slice_.pairs())
