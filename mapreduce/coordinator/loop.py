@@ -12,9 +12,8 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
-from mapreduce.codec import to_plain
 from mapreduce.coordinator.commands import Accept, Command, Discard, Drop, Finish, GiveUp, Start, Stop
-from mapreduce.coordinator.log import Acceptance, AcceptanceLog
+from mapreduce.coordinator.log import Acceptance, AcceptanceLog, Unlogged
 from mapreduce.coordinator.standing import Standing
 from mapreduce.coordinator.state import Brain, Limits
 from mapreduce.errors import AttemptTimeout, InternalError, Interrupted, MapReduceError, MemoryExceeded
@@ -64,7 +63,7 @@ class Coordinator:
     ) -> None:
         self._plan = plan
         self._executor = executor
-        self._log = log
+        self._to_log = Unlogged(log)
         self._observers = observers
         self._stop_requested = stop_requested
         self._brain = Brain(len(plan.splits), plan.shards, limits, plan.functions.get("reduce", ""))
@@ -96,18 +95,25 @@ class Coordinator:
         self._obey(self._brain.begin())
         if not self._finished:
             self._executor.start()
-        while not self._finished:
-            with self._warning_only(self._stop_requested):
-                self._step()
-            if self._failure or self._stop_requested():
-                self._drain()
-                raise self._told_failure() or Interrupted("The run was stopped.", hint="Go on with it.")
+        try:
+            self._run_to_the_end()
+        finally:
+            with self._warning_only(lambda: not self._finished):
+                self._to_log.write()
         self._shown = 0.0
         self._show()
         self._outcome.seconds = self._phases(begin)
         self._outcome.maps = self._accepted(Kind.MAP)
         self._outcome.reduces = self._accepted(Kind.REDUCE)
         return self._outcome
+
+    def _run_to_the_end(self) -> None:
+        while not self._finished:
+            with self._warning_only(self._stop_requested):
+                self._step()
+            if self._failure or self._stop_requested():
+                self._drain()
+                raise self._told_failure() or Interrupted("The run was stopped.", hint="Go on with it.")
 
     def _phases(self, begin: float) -> dict[str, float]:
         end = time.monotonic()
@@ -145,7 +151,7 @@ class Coordinator:
     def _step(self) -> None:
         """Wait a moment for events, take them in, and act."""
         commands: list[Command] = []
-        events = self._executor.poll(_POLL_SECONDS)
+        events = self._executor.poll(min(_POLL_SECONDS, max(0.0, self._to_log.patience(time.monotonic()))))
         if self._stop_requested():
             self._brain.stop()
         for event in events:
@@ -221,14 +227,13 @@ class Coordinator:
     # ------------------------------------------------------------ commands
 
     def _obey(self, commands: Sequence[Command]) -> None:
-        """Log first what was accepted; then do the rest, in order."""
-        self._log.append(
-            [
-                Acceptance(command.attempt.task, command.result, self._records[command.attempt])
-                for command in commands
-                if isinstance(command, Accept)
-            ]
-        )
+        """Log first what was accepted, if anything rests on it or it is time; then do the rest, in order."""
+        for command in commands:
+            if isinstance(command, Accept):
+                record = self._records.pop(command.attempt)
+                self._to_log.add(Acceptance(command.attempt.task, command.result, record), time.monotonic())
+        if any(map(_rests_on_what_was_accepted, commands)) or self._to_log.patience(time.monotonic()) <= 0:
+            self._to_log.write()
         for command in commands:
             if isinstance(command, Start):
                 self._start(command)
@@ -246,7 +251,6 @@ class Coordinator:
                 self._failure = self._failure or command.error
 
     def _take(self, accepted: Accept) -> None:
-        del self._records[accepted.attempt]
         self._standing.accept(accepted.attempt.task, accepted.result)
         if accepted.attempt.task.kind is Kind.MAP and self._brain.done(Kind.MAP) == len(self._plan.splits):
             self._maps_ended = time.monotonic()
@@ -266,10 +270,10 @@ class Coordinator:
             "careful": command.careful,
         }
         if attempt.task.kind is Kind.MAP:
-            request["split"] = to_plain(self._plan.splits[attempt.task.index])
+            request["split"] = self._plan.splits[attempt.task.index]
         else:
             request["inputs"] = command.inputs
-            request["segments"] = to_plain(self._segments_of(attempt.task.index))
+            request["segments"] = self._segments_of(attempt.task.index)
             request["range"] = self._ranges[attempt.task.index] if self._ranges else None
         now = time.monotonic()
         self._started[attempt] = self._moved[attempt] = now
@@ -321,3 +325,10 @@ class Coordinator:
                 self._moved[attempt] = now
                 for observer in self._observers:
                     observer.stalled(str(attempt.task), self._work_of(attempt), now - self._started[attempt])
+
+
+def _rests_on_what_was_accepted(command: Command) -> bool:
+    """A map is started whatever became of other maps. All else may follow from what they made."""
+    return not isinstance(command, Accept | Start) or (
+        isinstance(command, Start) and command.attempt.task.kind is not Kind.MAP
+    )
