@@ -52,7 +52,10 @@ def make_plan(job: Job, run_id: str, limit: int | None = None) -> Plan:
     return Plan(
         run_id=run_id,
         job=job.name,
-        splits=tuple(replace(split, index=index) for index, split in enumerate(splits)),
+        splits=tuple(
+            split if split.index == index else replace(split, index=index)
+            for index, split in enumerate(splits)
+        ),
         inputs=tuple(files),
         shards=shards,
         code=sha256(canonical_json(functions)),
