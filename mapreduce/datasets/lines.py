@@ -29,14 +29,15 @@ def line_blocks(
     """Whole lines whose first byte lies in [start, stop), about `block_size` bytes at a time.
 
     Gives (offset, bytes); the bytes end with LF, but perhaps at the end of the stream. The stream
-    is at its beginning; it is sought if `start` is not 0. `stop` None: all lines. The cuts
-    depend on the arguments and the content alone. Raises RecordTooLarge.
+    is before the byte `start` - 1, which tells whether a line begins at `start`, or at its beginning.
+    `stop` None: all lines. The cuts depend on the arguments and the content alone. Raises
+    RecordTooLarge.
     """
-    offset = _first_line(stream, start, stop, block_size)
+    offset, data = _first_line(stream, start, stop, block_size)
     head: list[bytes] = []  # the beginning of a line, in pieces that are joined once
     held = 0
     while stop is None or offset < stop:
-        data = read_fully(stream, block_size)
+        data = data or read_fully(stream, block_size)
         end = _whole_lines(data, None if stop is None else stop - offset - held)
         if end or not data:
             block = b"".join((*head, memoryview(data)[:end]))
@@ -53,13 +54,13 @@ def line_blocks(
                 raise record_too_large(uri, offset, max_record)
         if not data:
             return
+        data = b""
 
 
-def _first_line(stream: BinaryIO, start: int, stop: int | None, block_size: int) -> int:
-    """The offset of the first line that begins at or after `start`; the stream is there then."""
+def _first_line(stream: BinaryIO, start: int, stop: int | None, block_size: int) -> tuple[int, bytes]:
+    """The offset of the first line that begins at or after `start`, and what has been read from there."""
     if start == 0:
-        return 0
-    stream.seek(start - 1)
+        return 0, b""
     offset = start - 1
     while stop is None or offset < stop:
         data = read_fully(stream, block_size)
@@ -67,9 +68,9 @@ def _first_line(stream: BinaryIO, start: int, stop: int | None, block_size: int)
             break
         found = data.find(LF)
         if found >= 0:
-            return stream.seek(offset + found + 1)
+            return offset + found + 1, data[found + 1 :]
         offset += len(data)
-    return offset if stop is None else max(offset, stop)
+    return (offset if stop is None else max(offset, stop)), b""
 
 
 def _whole_lines(data: bytes, limit: int | None) -> int:

@@ -91,13 +91,13 @@ class Text(LineDataset):
 
     def _blocks(self, split: Split, size: int) -> Iterator[LineBlock]:
         uri, decode = split.file.uri, self._lines.decode
-        with self._opened(split.file) as stream:
+        with self._opened(split) as stream:
             for offset, data in self._data(stream, split.file, *self._range(split), size):
                 yield LineBlock(uri, offset, data, decode(data, offset, uri))
 
     def _line_frames(self, split: Split) -> Iterator[PlacedFrame]:
         uri = split.file.uri
-        with self._opened(split.file) as stream:
+        with self._opened(split) as stream:
             for offset, data in self._data(stream, split.file, *self._range(split), FRAMES_BLOCK):
                 if data:
                     frame = self._lines.frame(data, offset, uri)
@@ -106,7 +106,7 @@ class Text(LineDataset):
     def _groups(self, split: Split, size: int = RECORDS_BLOCK) -> Iterator[SpanBlock]:
         start, stop = self._range(split)
         grouping = Grouping(self.record_start or "", split.file.uri, start, stop, self.max_record)
-        with self._opened(split.file) as stream:
+        with self._opened(split) as stream:
             for offset, data in self._data(stream, split.file, start, None, size):
                 lines = self._lines.decode(data, offset, split.file.uri)
                 if block := grouping.add(offset, data, lines):
