@@ -80,7 +80,7 @@ def _first_line(stream: BinaryIO, start: int, stop: int | None, block_size: int)
     return offset if stop is None else max(offset, stop)
 
 
-def _line_end(stream: io.BufferedReader, offset: int, window: int, stop: int | None) -> int:
+def _line_end(stream: BinaryIO, offset: int, window: int, stop: int | None) -> int:
     """Where the block ends that begins at `offset`, if that is easily seen; else 0. The stream is at
     `offset` before and after.
 

@@ -26,6 +26,7 @@ from mapreduce.shuffle.columns import (
     concat,
     input_columns,
     key_columns,
+    nulls,
     packed_series,
     python_keys,
     python_values,
@@ -36,9 +37,6 @@ from mapreduce.shuffle.states import join_states, make_states, make_tally
 
 FLUSH_ROWS = 2**18
 """Rows that are grouped at once on the map side."""
-FRAME_ROWS = 2**14
-"""Rows of frames that are grouped at once, while they are in the processor's cache and where it makes
-few rows of them."""
 TALLY_KEYS = 2**20
 """Distinct keys that a tally holds."""
 
@@ -196,7 +194,6 @@ class StateBuffer(PlainBuffer):
         self._states: list[Pairs] = []
         self._tally: dict[Any, int] = {}
         self._tallied: tuple[type, Any] | None = None
-        self._shrinks = True
         self.streamed = 0
 
     @property
@@ -293,16 +290,14 @@ class StateBuffer(PlainBuffer):
             keys_alone = [one for one in pairs.frame.iter_columns() if one.name.startswith("k")]
             self._parts.append(Pairs(pl.DataFrame([*keys_alone, series.alias("v0")]), pairs.keys, code))
         self._rows += len(pairs)
-        if self._rows >= (FRAME_ROWS if self._shrinks else FLUSH_ROWS):
-            rows, known = self._rows, sum(map(len, self._states))
+        if self._rows >= FLUSH_ROWS:
             self._group()
-            self._shrinks = 2 * (sum(map(len, self._states)) - known) <= rows
 
     def _column_of(self, pairs: Pairs) -> tuple[str, pl.Series] | None:
         """The native column that the aggregate takes of a frame's values, and its layout."""
         aggregate, layout = self._aggregate, pairs.values
         if aggregate.counts_pairs:
-            return "n", pl.Series("v0", [None], dtype=pl.Null).new_from_index(0, len(pairs))
+            return "n", nulls("v0", len(pairs))
         if aggregate.wide or type(aggregate).take is not Aggregate.take:
             return None
         if aggregate.of is None and len(layout) == 1 and layout != "*":
