@@ -21,9 +21,10 @@ import pytest
 import zstandard
 from hypothesis import example, given
 from hypothesis import strategies as st
-from property.reading import check, whole_read
+from property.reading import check, splits_of, whole_read
 
 from mapreduce import Csv, JsonLines, Parquet, Text
+from mapreduce.datasets import lines
 
 BOM = b"\xef\xbb\xbf"
 SMALL = st.integers(1, 12) | st.integers(1, 200)
@@ -70,6 +71,22 @@ def test_frames_of_lines(folder: Path, data: bytes, split_size: int, block_size:
     (folder / "text").write_bytes(data)
     source = Text(folder / "text", split_size=split_size, block_size=block_size)
     check(source, lambda line: (line,))
+
+
+@given(data=marked, split_size=SMALL, block_size=SMALL, probe=st.integers(1, 20))
+@example(data=b"a\nb\nc", split_size=99, block_size=3, probe=1)
+def test_lines_of_blocks_whose_end_is_looked_for(
+    folder: Path, data: bytes, split_size: int, block_size: int, probe: int
+) -> None:
+    """As it is done with large blocks of plain files; the cuts are the same."""
+    (folder / "probed").write_bytes(data)
+    source = Text(folder / "probed", split_size=split_size, block_size=block_size)
+    blocks = [block.location for split in splits_of(source) for block in source.read(split)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lines, "PROBED_BLOCK", 1)
+        patch.setattr(lines, "PROBE", probe)
+        check(source, lambda line: (line,))
+        assert [block.location for split in splits_of(source) for block in source.read(split)] == blocks
 
 
 @given(
