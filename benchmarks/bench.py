@@ -1,271 +1,190 @@
-"""The benchmark: the engine beside programs written by hand, on one seeded access log.
+"""The benchmark: the engine beside what others use for the same jobs.
 
-    python -m benchmarks.bench [--size 1GB] [--runs 5] [--only NAMES] [--json FILE]
+    python -m benchmarks.bench [--size 2GB] [--rounds 5] [--jobs NAMES] [--programs NAMES] [--results FILE]
 
-The programs of a job take turns (A B C A B C …), so that a slow minute of the machine meets all of them; a
+The programs of a case take turns (A B C A B C …), so that a slow minute of the machine meets all of them; a
 ratio is taken within a round, and the median of the rounds is told. Every program is a whole process, started
-as a user starts it; the log is in the page cache. All answers must be equal, or the benchmark fails. Bars are
-told, not enforced: that a machine is busy is no failure.
+as a user starts it; the data is in the page cache. All answers must be equal, or the benchmark fails. Goals
+are told, not enforced: that a machine is busy is no failure. A program that can't run here is told too.
+
+With `--results` every run is kept, and a second call goes on from there; a program whose code has changed
+since runs again.
 """
 
 import argparse
+import hashlib
 import json
-import os
-import platform
-import re
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
-from itertools import groupby
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
 
-from benchmarks.measure import Measurement, measure
-from benchmarks.programs import (
-    OUTPUT,
-    ROOT,
-    Program,
-    answer,
-    engine,
-    engine_is_there,
-    prepared_log,
-    programs,
-    python,
-)
+from benchmarks import report
+from benchmarks.answers import answer
+from benchmarks.cases import CASES, Case
+from benchmarks.data import ADDRESSES, Data, default_folder, size_of
+from benchmarks.measure import measure
+from benchmarks.programs import PROGRAMS, ROOT, Run
+from benchmarks.results import Result, Results
 
-EMPTY_BAR = 0.7  # seconds for a job without records, from the shell
-IMPORT_BAR = 0.15  # seconds that `import mapreduce` adds to a bare interpreter
-FIXED_RUNS = 9
-
-JOBS = {"page_hits", "word_count"}
-PROGRAMS = {"engine", "engine_record", "handwritten", "plain"}
-FIXED = "fixed"
-UNITS = {"": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
-
-
-@dataclass(slots=True)
-class Result:
-    """What a program's runs gave, a round each."""
-
-    program: Program
-    runs: list[Measurement] = field(default_factory=list)
-    answers: set[str] = field(default_factory=set)
-    ratios: list[float] = field(default_factory=list)
-    """Wall time to that of the program written by hand in the same round; none if that one didn't run."""
-    error: str = ""
-    """What was wrong; the program was not run again."""
-
-
-@dataclass(slots=True)
-class FixedCost:
-    """Seconds that don't depend on the data, one figure a run."""
-
-    name: str
-    bar: float
-    seconds: list[float] = field(default_factory=list)
-    error: str = ""
+QUICK = ("engine", "engine-frames", "handwritten", "duckdb", "polars", "sort")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """0; or 1 if a program failed or answers differ."""
     options = _options(arguments)
-    machine = _machine()
-    print(machine)
-    results = _contests(options)
-    costs = _fixed_costs() if engine_is_there() and (not options.only or FIXED in options.only) else []
-    if not engine_is_there():
-        print("\nThe engine has no command line yet: its rows and the fixed costs are left out.")
-    print("\n".join(["", *_table(results), *_fixed_table(costs)]))
-    if options.json:
-        options.json.write_text(json.dumps(_facts(machine, options, results, costs), indent=1) + "\n")
-    return 1 if any([*(result.error for result in results), *(cost.error for cost in costs)]) else 0
+    if options.list:
+        print("\n".join(report.cases()))
+        return 0
+    data = Data(options.data, options.size, seed=options.seed, addresses=options.addresses)
+    print(report.machine(), flush=True)
+    results = Results(options.results)
+    contests = [_contest(CASES[name], data, options, results) for name in options.jobs]
+    command = f"python -m benchmarks.bench {' '.join(sys.argv[1:] if arguments is None else arguments)}"
+    text = "\n".join(report.report(contests, command, options))
+    print(f"\n{text}")
+    if options.markdown:
+        options.markdown.write_text(text + "\n", encoding="utf-8")
+    return int(
+        any(result.error for contest in contests for found in contest.results.values() for result in found)
+    )
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bench", description="The engine's benchmark.")
-    parser.add_argument("--size", type=size_of, default=10**9, help="of the log, such as 200MB (1GB)")
-    parser.add_argument("--seed", type=int, default=1, help="of the log (1)")
-    parser.add_argument("--runs", type=int, default=5, help="rounds (5)")
+    parser.add_argument("--size", type=size_of, default=2 * 10**9, help="of the data, such as 200MB (2GB)")
+    parser.add_argument("--seed", type=int, default=1, help="of the data (1)")
     parser.add_argument(
-        "--plain-runs", type=int, default=1, help="rounds with the plain loop, which is slow (1)"
+        "--addresses", type=int, default=ADDRESSES, help=f"of clients in a log ({ADDRESSES:,})"
     )
-    parser.add_argument("--workers", type=int, help="a number for all programs (each one's own choice)")
-    names = ",".join(sorted({*JOBS, *PROGRAMS, FIXED}))
-    parser.add_argument("--only", type=_names, default=set(), metavar="NAMES", help=f"some of {names}")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
-    return parser.parse_args(arguments)
+    parser.add_argument("--rounds", type=int, default=5, help="of each program; slow ones run once (5)")
+    parser.add_argument("--workers", type=int, default=2, help="of every program (2)")
+    parser.add_argument(
+        "--jobs", type=_cases, metavar="NAMES", help="cases; those of `make bench` if not said"
+    )
+    parser.add_argument(
+        "--programs", type=_programs, metavar="NAMES", help="those of `make bench` if not said"
+    )
+    parser.add_argument(
+        "--full", action="store_true", help="all cases and programs, but for those that are named"
+    )
+    parser.add_argument(
+        "--results", type=Path, metavar="FILE", help="keep all runs there, and go on from there"
+    )
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables there")
+    parser.add_argument(
+        "--data", type=Path, default=default_folder(), metavar="FOLDER", help="where data is kept"
+    )
+    parser.add_argument("--list", action="store_true", help="say what there is and why, and end")
+    options = parser.parse_args(arguments)
+    options.jobs = options.jobs or [case.name for case in CASES.values() if options.full or case.quick]
+    options.programs = options.programs or ([] if options.full else [*QUICK])
+    return options
 
 
-def size_of(text: str) -> int:
-    match = re.fullmatch(r"(\d+) ?(\w*)", text)
-    if match is None or match[2] not in UNITS:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a number with one of {', '.join(filter(None, UNITS))}"
-        )
-    return int(match[1]) * UNITS[match[2]]
+def _cases(text: str) -> list[str]:
+    return _names(text, list(CASES))
 
 
-def _names(text: str) -> set[str]:
-    names, allowed = set(text.split(",")), {*JOBS, *PROGRAMS, FIXED}
-    if names <= allowed:
-        return names
-    raise argparse.ArgumentTypeError(f"{names - allowed} is not among {', '.join(sorted(allowed))}")
+def _programs(text: str) -> list[str]:
+    return _names(text, [program.name for program in PROGRAMS])
 
 
-def _wanted(program: Program, only: set[str]) -> bool:
-    """Jobs and programs narrow each other: `page_hits,engine` is the engine's page hits."""
-    return (program.job in only or not only & JOBS) and (program.name in only or not only & PROGRAMS)
+def _names(text: str, allowed: Sequence[str]) -> list[str]:
+    names = text.split(",")
+    if unknown := set(names) - set(allowed):
+        raise argparse.ArgumentTypeError(f"{', '.join(unknown)} is not among {', '.join(allowed)}")
+    return names
 
 
-def _machine() -> str:
-    load = ", ".join(f"{figure:.1f}" for figure in os.getloadavg())
-    cores = len(os.sched_getaffinity(0))
-    return f"Python {platform.python_version()}, {cores} cores, load {load} before the start"
+def _contest(case: Case, data: Data, options: argparse.Namespace, results: Results) -> report.Contest:
+    """Run the programs of one case in turns, and compare their answers."""
+    runs = [run for run in case.runs(data, options.workers) if _wanted(run, options.programs)]
+    contest = report.Contest(case, runs, {run.name: run.program.missing() for run in runs})
+    able = [run for run in runs if not contest.missing[run.name]]
+    identities = {run.name: _identity(run, options) for run in able}
+    for turn in range(options.rounds):
+        for run in able:
+            found = results.of(case.name, run.name, identities[run.name])
+            if turn < (1 if run.program.slow else options.rounds) and not _known(found, turn):
+                results.add(_run(case, run, turn, identities[run.name], data.folder))
+    given = {run.name: results.of(case.name, run.name, identities[run.name]) for run in able}
+    contest.results.update(_compared(given))
+    return contest
 
 
-# Programs against each other
+def _wanted(run: Run, names: Sequence[str]) -> bool:
+    return not names or run.program.name in names or run.program.special
 
 
-def _contests(options: argparse.Namespace) -> list[Result]:
-    if options.only == {FIXED}:
-        return []
-    log = prepared_log(options.size, options.seed)
-    print(f"{log} ({log.stat().st_size / 1e6:,.0f} MB)", flush=True)
-    results = [
-        Result(program)
-        for program in programs(log, options.workers)
-        if _wanted(program, options.only) and (engine_is_there() or not program.name.startswith("engine"))
+def _known(found: Sequence[Result], turn: int) -> bool:
+    """Also if it failed: it would again."""
+    return any(result.round == turn or result.error for result in found)
+
+
+def _identity(run: Run, options: argparse.Namespace) -> str:
+    facts = [
+        run.program.digest(),
+        *run.started(Path("output")),
+        options.size,
+        options.seed,
+        options.addresses,
     ]
-    for _, contest in groupby(results, key=lambda result: result.program.job):
-        _contest(list(contest), options.runs, options.plain_runs)
-    return results
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
-def _contest(results: Sequence[Result], rounds: int, plain_rounds: int) -> None:
-    """Run the programs of one job in turns, and compare them."""
-    for turn in range(rounds):
-        for result in results:
-            if not result.error and (turn < plain_rounds or result.program.name != "plain"):
-                _run(result)
-    standard = next((each for each in results if each.program.name == "handwritten"), results[0])
-    for result in results:
-        pairs = zip(result.runs, standard.runs, strict=False)  # the shorter one has no more rounds
-        if standard.program.name == "handwritten":
-            result.ratios = [run.seconds / by_hand.seconds for run, by_hand in pairs]
-        if not result.error and result.answers != standard.answers:
-            result.error = f"its answers are not those of {standard.program.name}"
-
-
-def _run(result: Result) -> None:
+def _run(case: Case, run: Run, turn: int, identity: str, folder: Path) -> Result:
     """One run, and its answer. A failure is noted in the result."""
-    program = result.program
-    clear()
-    run = measure(program.command, cwd=ROOT)
-    print(f"  {program.job} {program.name}: {run.seconds:.2f} s", file=sys.stderr, flush=True)
-    if run.code:
-        result.error = f"exit code {run.code}:\n{run.output}"
-        return
+    place = Path(tempfile.mkdtemp(prefix="output-", dir=folder))
+    command = run.started(place / "answer")
     try:
-        result.answers.add(answer())
-    except (OSError, ValueError, KeyError) as error:
-        result.error = f"no answer: {error!r}"
-        return
-    result.runs.append(run)
+        measured = measure(command, cwd=ROOT, environment=run.program.environment)
+        error, found, figures = "", "", {}
+        if measured.code:
+            error = f"exit code {measured.code}: {measured.output[-2000:]}"
+        elif run.program.prints:
+            figures = json.loads(measured.output.splitlines()[-1])
+        if not error and run.program.answers:
+            found = answer(place / "answer", ordered=case.ordered)
+    except (OSError, ValueError, KeyError, RuntimeError) as failure:
+        error = f"no answer: {failure!r}"
+        return Result(case.name, run.name, turn, identity, " ".join(run.command), error=error)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+    print(f"  {case.name} {run.name}: {measured.seconds:.2f} s {error}", file=sys.stderr, flush=True)
+    return Result(
+        case=case.name,
+        program=run.name,
+        round=turn,
+        identity=identity,
+        command=" ".join(run.command),
+        seconds=measured.seconds,
+        cpu=measured.cpu,
+        peak=measured.peak,
+        answer=found,
+        figures=figures,
+        error=error,
+    )
 
 
-def clear() -> None:
-    if OUTPUT.is_dir():
-        shutil.rmtree(OUTPUT)
-    OUTPUT.unlink(missing_ok=True)
-
-
-# Fixed costs
-
-
-def _fixed_costs() -> list[FixedCost]:
-    empty = FixedCost("a job without records, from the shell", EMPTY_BAR)
-    imports = FixedCost("import mapreduce", IMPORT_BAR)
-    for _ in range(FIXED_RUNS):
-        clear()
-        empty.seconds.append(_seconds(empty, engine("empty")))
-        bare = _seconds(imports, python("-c", "pass"))
-        imports.seconds.append(_seconds(imports, python("-c", "import mapreduce")) - bare)
-    return [empty, imports]
-
-
-def _seconds(cost: FixedCost, command: Sequence[str]) -> float:
-    run = measure(command, cwd=ROOT, memory=False)
-    if run.code:
-        cost.error = f"exit code {run.code}:\n{run.output}"
-    return run.seconds
-
-
-# What is told
-
-
-def _table(results: Sequence[Result]) -> Iterator[str]:
-    if results:
-        yield (
-            f"{'job':12}{'program':15}{'runs':>4}{'wall s':>9}{'× handwritten (range)':>27}"
-            f"{'CPU s':>9}{'peak MB':>9}  bar"
-        )
-    for result in results:
-        program = result.program
-        start = f"{program.job:12}{program.name:15}{len(result.runs):4}"
-        if result.runs:
-            wall, cpu = (median(getattr(run, name) for run in result.runs) for name in ("seconds", "cpu"))
-            peak = max(run.peak for run in result.runs) / 1e6
-            start += f"{wall:9.2f}{_ratio(result.ratios):>27}{cpu:9.2f}{peak:9.0f}  {_ratio_bar(result)}"
-        yield f"{start}  {result.error and 'FAILED: ' + result.error}".rstrip()
-
-
-def _ratio(ratios: Sequence[float]) -> str:
-    return f"{median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})" if ratios else "–"
-
-
-def _ratio_bar(result: Result) -> str:
-    if result.program.bar is None or not result.ratios:
-        return ""
-    return _bar(median(result.ratios), result.program.bar)
-
-
-def _fixed_table(costs: Sequence[FixedCost]) -> Iterator[str]:
-    if costs:
-        yield f"\n{'fixed cost':39}{'runs':>5}{'seconds (range)':>23}  bar"
-    for cost in costs:
-        spread = f"{median(cost.seconds):.3f} ({min(cost.seconds):.3f}–{max(cost.seconds):.3f})"
-        verdict = f"FAILED: {cost.error}" if cost.error else _bar(median(cost.seconds), cost.bar)
-        yield f"{cost.name:39}{len(cost.seconds):5}{spread:>23}  {verdict}"
-
-
-def _bar(figure: float, bar: float) -> str:
-    return f"<= {bar:.2f} {'met' if figure <= bar else 'MISSED'}"
-
-
-def _facts(
-    machine: str, options: argparse.Namespace, results: Sequence[Result], costs: Sequence[FixedCost]
-) -> object:
+def _compared(results: dict[str, list[Result]]) -> dict[str, list[Result]]:
+    """The results, with an error where the answer is not the one that most programs gave."""
+    answers = Counter(
+        found for each in results.values() for found in {result.answer for result in each} if found
+    )
+    if len(answers) < 2:
+        return results
+    usual = answers.most_common(1)[0][0]
     return {
-        "machine": machine,
-        "size": options.size,
-        "seed": options.seed,
-        "results": [
-            {
-                "job": result.program.job,
-                "program": result.program.name,
-                "bar": result.program.bar,
-                "answers": sorted(result.answers),
-                "ratios": result.ratios,
-                "error": result.error,
-                "runs": [
-                    {"seconds": run.seconds, "cpu": run.cpu, "peak_bytes": run.peak, "looking": run.looking}
-                    for run in result.runs
-                ],
-            }
-            for result in results
-        ],
-        "fixed": [asdict(cost) for cost in costs],
+        name: [
+            result.failed(f"its answer is {result.answer}, not {usual}")
+            if result.answer not in ("", usual)
+            else result
+            for result in found
+        ]
+        for name, found in results.items()
     }
 
 

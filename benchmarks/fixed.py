@@ -11,9 +11,9 @@ import argparse
 import json
 import os
 import resource
-import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -21,7 +21,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.measure import Measurement, measure
-from benchmarks.programs import DATA, OUTPUT, ROOT, engine, python
+from benchmarks.programs import ROOT, python
 from mapreduce.coordinator.commands import Command, Start
 from mapreduce.coordinator.state import Brain, Limits
 from mapreduce.events import Succeeded, WorkerReady
@@ -53,19 +53,22 @@ class Figure:
 
 def empty_job(*options: str) -> Measurement:
     """A job without records, from the shell; `options` such as "--on", "serial"."""
-    return _run([*engine("empty"), *options])
+    return _run(_command("empty", *options))
 
 
 def no_op_tasks(tasks: int, shape: str = "nothing", workers: int = 2) -> Measurement:
     """So many maps of one item each: reading it, the function, acceptance, and what the commit says of it."""
     settings = ["--set", f"TASKS={tasks}", "--set", f"SHAPE={shape}"]
-    return _run([*engine("no_op"), *settings, "--workers", str(workers)])
+    return _run(_command("no_op", *settings, "--workers", str(workers)))
+
+
+def _command(job: str, *options: str) -> list[str]:
+    return python("-m", "mapreduce", "run", f"benchmarks/jobs/{job}.py", *options)
 
 
 def _run(command: Sequence[str]) -> Measurement:
-    DATA.mkdir(exist_ok=True)
-    shutil.rmtree(OUTPUT, ignore_errors=True)
-    run = measure(command, cwd=ROOT, memory=False)
+    with tempfile.TemporaryDirectory(prefix="mapreduce-fixed-") as folder:
+        run = measure([*command, "--set", f"OUTPUT={folder}/output"], cwd=ROOT, memory=False)
     if run.code:
         raise RuntimeError(f"exit code {run.code} of {' '.join(command)}:\n{run.output}")
     return run
@@ -73,10 +76,11 @@ def _run(command: Sequence[str]) -> Measurement:
 
 def coordinator_memory(tasks: int) -> float:
     """The largest resident size of the coordinator's process in MB, libraries included."""
-    shutil.rmtree(OUTPUT, ignore_errors=True)
-    command = [*engine("no_op"), "--set", f"TASKS={tasks}", "--workers", "2"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
+    command = _command("no_op", "--set", f"TASKS={tasks}", "--workers", "2")
+    with tempfile.TemporaryDirectory(prefix="mapreduce-fixed-") as folder:
+        command += ["--set", f"OUTPUT={folder}/output"]
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"exit code {process.returncode} of {' '.join(command)}")

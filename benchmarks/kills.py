@@ -21,8 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from benchmarks.bench import clear, size_of
-from benchmarks.programs import ROOT, answer, engine, prepared_log
+from benchmarks.answers import answer
+from benchmarks.data import Data, default_folder, size_of
+from benchmarks.programs import OUTPUT, ROOT, engine
 
 BAR = 1.1
 
@@ -41,8 +42,8 @@ def main() -> int:
     """0; 1 if an answer is wrong or a median ratio is over the bar."""
     options = _options()
     rng = random.Random(options.seed)
-    log = prepared_log(options.size, 1)
-    command = [*engine("page_hits_record", log), "--workers", str(options.workers), "--json"]
+    log = Data(default_folder(), options.size).path("access")
+    command = engine("hits:record", log, "--workers", str(options.workers), "--json")
     print(f"{log.name}, {options.workers} workers, {options.rounds} rounds, seed {options.seed}", flush=True)
     rounds = [_round(command, options, rng) for _ in range(options.rounds)]
     answers = {run.answer for found in rounds for run in found.values()}
@@ -106,19 +107,20 @@ def _ends_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
 
 
 def _run(command: list[str], disturb: Callable[[subprocess.Popen[bytes]], int]) -> Disturbed:
-    clear()
-    with tempfile.TemporaryFile() as told:
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as told:
+        output = Path(folder) / "output"
         begin = time.monotonic()
-        process = subprocess.Popen(command, cwd=ROOT, stdout=told, stderr=subprocess.DEVNULL)
+        started = [part.replace(OUTPUT, str(output)) for part in command]
+        process = subprocess.Popen(started, cwd=ROOT, stdout=told, stderr=subprocess.DEVNULL)
         kills = disturb(process)
         process.wait()
         seconds = time.monotonic() - begin
         told.seek(0)
         document = json.load(told)
-    if process.returncode:
-        sys.exit(f"exit code {process.returncode}: {document}")
-    lost = sum(attempt["seconds"] for attempt in document["attempts"] if attempt["outcome"] == "lost")
-    return Disturbed(seconds, kills, lost, answer())
+        if process.returncode:
+            sys.exit(f"exit code {process.returncode}: {document}")
+        lost = sum(attempt["seconds"] for attempt in document["attempts"] if attempt["outcome"] == "lost")
+        return Disturbed(seconds, kills, lost, answer(output))
 
 
 def workers_of(coordinator: int) -> list[int]:

@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +46,13 @@ class Measurement:
     """What the command wrote to stdout and stderr: the last 10,000 characters."""
 
 
-def measure(command: Sequence[str], *, cwd: Path | None = None, memory: bool = True) -> Measurement:
+def measure(
+    command: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    memory: bool = True,
+    environment: Mapping[str, str] | None = None,
+) -> Measurement:
     """Run a command to its end. Its failure is not an error here: see `code`.
 
     Raises OSError if it cannot be started, and RuntimeError if a helper outlives it by more than LINGER.
@@ -57,7 +63,7 @@ def measure(command: Sequence[str], *, cwd: Path | None = None, memory: bool = T
         process = subprocess.Popen(
             command,
             cwd=cwd,
-            env=_ENVIRONMENT,
+            env={**_ENVIRONMENT, **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

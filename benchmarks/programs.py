@@ -1,97 +1,155 @@
-"""What is compared: the log, the programs that read it, and how their answers are told to be equal."""
+"""The programs: how each is started, what it needs, and which jobs it does."""
 
 import hashlib
-import json
-import os
+import importlib.util
+import shutil
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
-from mapreduce.testing import logs
-
 ROOT = Path(__file__).resolve().parent.parent
-DATA = ROOT / "benchmarks" / ".data"
-OUTPUT = DATA / "output"
+OUTPUT = "{output}"  # stands in a command for the place of the answer
 
-ENGINE_BAR = 1.15
+EVERYTHING = ("hits", "status", "top", "words", "sections", "sessions", "index", "sort")
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """One way to do a job: a command to be started in ROOT, which writes its answer to OUTPUT."""
+    """One way to do some jobs."""
 
-    job: str
     name: str
+    jobs: Sequence[str]
+    command: Callable[[str, Path, int], list[str]]
+    """Of job, source and number of workers: what is started in ROOT. OUTPUT in it: where the answer goes."""
+    sources: Sequence[str]
+    """Files and folders whose change makes it another program."""
+    packages: tuple[str, ...] = ()
+    """Distributions whose versions are told."""
+    tools: Sequence[str] = ()
+    """Commands that the system must have."""
+    group: str = ""
+    """The dependency group that brings its packages; none: what runs the benchmark has them."""
+    slow: bool = False
+    """One round is enough."""
+    special: bool = False
+    """Belongs to one case, and runs whenever that does."""
+    answers: bool = True
+    prints: bool = False
+    """Its last line is a JSON object of figures."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def missing(self) -> str:
+        """What to do before it can run; empty if nothing is."""
+        tools = [tool for tool in self.tools if not shutil.which(tool)]
+        if tools:
+            return f"install {' and '.join(tools)} (a system package)"
+        if self.group and not interpreter(self.group, self.packages):
+            return f"make {group_environment(self.group).relative_to(ROOT)}"
+        return ""
+
+    def digest(self) -> str:
+        """Changes when the program does."""
+        found = hashlib.sha256()
+        for source in self.sources:
+            path = ROOT / source
+            for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+                found.update(file.read_bytes())
+        return found.hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A program and what is started, under another name where the program has variants."""
+
+    program: Program
     command: Sequence[str]
-    bar: float | None = None
-    """Largest ratio to the program written by hand, of wall times."""
+    variant: str = ""
+    scale: float = 1.0
+    """What its figures are divided by before they are compared."""
 
+    @property
+    def name(self) -> str:
+        return self.variant or self.program.name
 
-def programs(log: Path, workers: int | None) -> list[Program]:
-    """All programs, each job's together, in the order of their turns. No workers: as many as each chooses."""
-    option = [] if workers is None else ["--workers", str(workers)]
-    found = []
-    for job in ("page_hits", "word_count"):
-        where = [job, str(log), str(OUTPUT)]
-        found.append(Program(job, "engine", [*engine(job, log), *option], ENGINE_BAR))
-        found.append(Program(job, "engine_record", [*engine(f"{job}_record", log), *option], ENGINE_BAR))
-        found.append(Program(job, "handwritten", python("-m", "benchmarks.handwritten", *where, *option)))
-        found.append(Program(job, "plain", python("-m", "benchmarks.plain", *where)))
-    return found
-
-
-def engine(file: str, log: Path | None = None) -> list[str]:
-    """The command that runs a job file of ours."""
-    source = [] if log is None else ["--set", f"SOURCE={log}"]
-    run = python("-m", "mapreduce", "run", f"benchmarks/jobs/{file}.py")
-    return [*run, *source, "--set", f"OUTPUT={OUTPUT}", "--overwrite"]
+    def started(self, output: Path) -> list[str]:
+        return [part.replace(OUTPUT, str(output)) for part in self.command]
 
 
 def python(*arguments: str) -> list[str]:
     return [sys.executable, *arguments]
 
 
-def engine_is_there() -> bool:
-    return (ROOT / "mapreduce" / "__main__.py").exists()
+def group_environment(group: str) -> Path:
+    """The virtual environment of a group, which `make` makes by this name."""
+    return ROOT / f".venv-{group}"
 
 
-def prepared_log(size: int, seed: int) -> Path:
-    """The log of `size` bytes, made if it isn't there, and read once, so that it is in the page cache.
-
-    Logs that another version of the generator made are removed.
-    """
-    version = hashlib.sha256(Path(logs.__file__).read_bytes()).hexdigest()[:8]
-    DATA.mkdir(exist_ok=True)
-    for old in DATA.glob("access-*.log"):
-        if version not in old.name:
-            old.unlink()
-    log = DATA / f"access-{size}-{seed}-{version}.log"
-    if not log.exists():
-        logs.write_access_log(log, size, seed=seed)
-    with log.open("rb", buffering=0) as file:
-        while file.read(1 << 20):
-            pass
-    return log
+@lru_cache
+def interpreter(group: str, packages: tuple[str, ...]) -> str:
+    """Python with a group's packages: of an environment of its own, or this one; empty if there is none."""
+    own = group_environment(group) / "bin" / "python"
+    if (group_environment(group) / ".made").exists():
+        return str(own)
+    return sys.executable if all(map(importlib.util.find_spec, packages)) else ""
 
 
-def answer() -> str:
-    """The sha256 of what OUTPUT holds, whatever files it stands in: sorted lines of key, TAB, value.
-
-    Raises OSError, ValueError or KeyError for an output that is missing or that is none.
-    """
-    lines = sorted(f"{record['key']}\t{record['value']}\n".encode() for record in _records())
-    return hashlib.sha256(b"".join(lines)).hexdigest()
-
-
-def _records() -> Iterator[dict[str, object]]:
-    for part in _parts():
-        with part.open(encoding="utf-8") as file:
-            yield from map(json.loads, file)
+def engine(job: str, source: Path | str, *options: str) -> list[str]:
+    """A job file of ours, by the command line; `job` may name one of several in the file."""
+    file, _, name = job.partition(":")
+    place = f"benchmarks/jobs/{file}.py{':' + name if name else ''}"
+    values = ["--set", f"SOURCE={source}", "--set", f"OUTPUT={OUTPUT}"]
+    return python("-m", "mapreduce", "run", place, *values, *options)
 
 
-def _parts() -> list[Path]:
-    if not OUTPUT.is_dir():
-        return [OUTPUT]
-    manifest = json.loads((OUTPUT / "_manifest.json").read_text(encoding="utf-8"))
-    return [OUTPUT / os.fspath(part["name"]) for part in manifest["parts"]]
+def _engine(suffix: str = "", name: str = "") -> Callable[[str, Path, int], list[str]]:
+    def command(job: str, source: Path, workers: int) -> list[str]:
+        option = ["--workers", str(workers)]
+        if job == "top":  # a script: it runs a job and goes on with the result
+            return python("-m", f"benchmarks.jobs.top{suffix}", str(source), OUTPUT, *option)
+        return engine(f"{job}{suffix}{name}", source, *option)
+
+    return command
+
+
+def _module(
+    module: str, group: str = "", packages: tuple[str, ...] = (), *before: str
+) -> Callable[[str, Path, int], list[str]]:
+    def command(job: str, source: Path, workers: int) -> list[str]:
+        started = (interpreter(group, packages) if group else "") or sys.executable
+        where = [job, str(source), OUTPUT, *before]
+        option = [] if module == "plain" else ["--workers", str(workers)]
+        return [started, "-m", f"benchmarks.competitors.{module}", *where, *option]
+
+    return command
+
+
+def _competitor(
+    name: str,
+    module: str,
+    jobs: Sequence[str] = EVERYTHING,
+    *,
+    packages: tuple[str, ...] = (),
+    tools: Sequence[str] = (),
+    group: str = "",
+    slow: bool = False,
+    flavour: str = "",
+) -> Program:
+    flavours = ["--flavour", flavour] if flavour else []
+    command = _module(module, group, packages, *flavours)
+    source = f"benchmarks/competitors/{module}.py"
+    return Program(name, jobs, command, [source], packages, tools, group, slow)
+
+
+OWN = ("mapreduce", "benchmarks/jobs")
+
+PROGRAMS = [
+    Program("engine", EVERYTHING, _engine(), OWN, ("polars",)),
+    Program("engine-record", ["hits", "words", "status"], _engine("", ":record"), OWN, ("polars",)),
+    Program("engine-frames", EVERYTHING, _engine("_frames"), OWN, ("polars",)),
+    _competitor("handwritten", "handwritten"),
+    _competitor("plain", "plain", slow=True),
+    _competitor("duckdb", "duckdb_sql", packages=("duckdb",), group="duckdb"),
+    _competitor("polars", "polars_streaming", packages=("polars",)),
+]

@@ -102,12 +102,13 @@ def load(directory: Path) -> Manifest:
     return parse(_read(directory), directory / layout.MANIFEST)
 
 
-def part_names(directory: Path) -> set[str]:
+def file_names(directory: Path) -> set[str]:
     """The files that an output's manifest names, without all the rest, which may be large.
 
     Raises ManifestError.
     """
-    return set(_fields(_read(directory), directory / layout.MANIFEST, _only_names)["parts"])
+    fields = _fields(_read(directory), directory / layout.MANIFEST, _only_names)
+    return {*fields["parts"], *fields.get("set_aside", ())}
 
 
 def _only_names(fields: dict[str, Any]) -> Any:
@@ -152,16 +153,20 @@ class Finding:
 def verify(directory: Path) -> tuple[Manifest, list[Finding]]:
     """Compare every file of an output with its manifest. Raises ManifestError if that is unreadable."""
     manifest = load(directory)
-    findings = [
-        Finding(part.name, problem) for part in manifest.parts if (problem := check_part(directory, part))
-    ]
-    named = {part.name for part in manifest.parts} | {layout.MANIFEST, layout.SINKS}
+    files = files_of(manifest)
+    findings = [Finding(part.name, problem) for part in files if (problem := check_part(directory, part))]
+    named = {part.name for part in files} | {layout.MANIFEST, layout.SINKS}
     findings += [
         Finding(path.name, "extra: the manifest does not name it")
         for path in sorted(directory.iterdir())
         if path.name not in named
     ]
     return manifest, findings
+
+
+def files_of(manifest: Manifest) -> tuple[Part, ...]:
+    """The parts and the files of bad records."""
+    return (*manifest.parts, *manifest.set_aside)
 
 
 def check_part(directory: Path, part: Part) -> str:

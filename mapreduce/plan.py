@@ -117,6 +117,7 @@ def _settings(job: Job, limit: int | None) -> dict[str, str]:
         "by_key": _text(isinstance(job.partition, TotalOrder)),
         "key_names": _text(job.key_names),
         "side": fingerprint(job.side),
+        "on_error": "quarantine" if job.quarantine else "fail",
         **_described("output", as_output(job.output)),
     }
     for number, given in enumerate(job.inputs):

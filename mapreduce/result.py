@@ -86,8 +86,10 @@ class JobResult:
 
     @property
     def errors(self) -> tuple[str, ...]:
-        """What went wrong on the way: attempts that failed and were redone."""
-        return tuple(attempt.error for attempt in self.manifest.attempts if attempt.error)
+        """What went wrong on the way: attempts that failed and were redone, and records that were set aside,
+        of those the first thousand."""
+        attempts = (attempt.error for attempt in self.manifest.attempts if attempt.error)
+        return (*attempts, *(bad.error for bad in self.manifest.bad))
 
     def __iter__(self) -> Iterator[Any]:
         output = self._output or _reader(self.manifest)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mapreduce.errors import MapReduceError
 from mapreduce.model import Attempt, Result, TaskId
@@ -17,6 +17,12 @@ class Start:
     """Digest of the maps that a reduce reads."""
     careful: bool = False
     """Note each record before the functions get it."""
+    memory: int | None = None
+    """Bytes that the worker may hold; None: nobody looks."""
+    skip: dict[int, MapReduceError] = field(default_factory=dict)
+    """Errors of records that a map leaves out, by number within the split."""
+    suspected: range | None = None
+    """Records that a careful map of frames gets one by one."""
 
 
 @dataclass(frozen=True, slots=True)

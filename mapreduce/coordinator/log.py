@@ -21,7 +21,7 @@ from mapreduce.model import AttemptRecord, Result, TaskId
 from mapreduce.protocols import Store
 from mapreduce.store import layout
 
-FORMAT = 1
+FORMAT = 2
 PATIENCE = 0.02
 """Seconds that an acceptance may wait for others, to share an entry with them."""
 PROMPT_ENTRIES = 100
@@ -97,7 +97,7 @@ class Unlogged:
 
 
 def read_log(store: Store) -> Accepted:
-    """All acceptances. Raises StorageError, and WorkDamaged for a log of a newer version."""
+    """All acceptances. Raises StorageError, and WorkDamaged for a log of another version."""
     found = Accepted()
     last = (0, 0)
     for name in store.list(layout.LOG):
@@ -125,10 +125,10 @@ def _parse(data: bytes, where: Path) -> list[Acceptance] | None:
         entry: dict[str, Any] = unseal(data)
     except ValueError:
         return None
-    if entry["format"] > FORMAT:
+    if entry["format"] != FORMAT:
         raise WorkDamaged(
             f"{where}, an entry of the run's log, has format {entry['format']}; "
-            f"this version reads up to {FORMAT}.",
+            f"this version reads format {FORMAT}.",
             hint="Go on with the version that began the run, or start afresh with --new.",
         )
     return [from_plain(Acceptance, plain) for plain in entry["accepted"]]

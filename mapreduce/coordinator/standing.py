@@ -41,7 +41,7 @@ class Standing:
         sums["bytes_done"] += times * self._size(task.index)
         sums["records"] += times * work.records
         sums["pairs"] += times * work.pairs
-        sums["pairs_shuffled"] += times * sum(chunk.rows for chunk in result.chunks)
+        sums["pairs_shuffled"] += times * work.pairs_out
         sums["bytes_shuffled"] += times * work.bytes_out
 
     def report(self, report: Reported) -> None:

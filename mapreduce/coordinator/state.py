@@ -16,10 +16,18 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from mapreduce.coordinator.commands import Accept, Command, Discard, Drop, Finish, GiveUp, Start, Stop
-from mapreduce.coordinator.policy import Failure, Verdict, after_failure, must_be_careful, stragglers
+from mapreduce.coordinator.policy import (
+    Failure,
+    Verdict,
+    after_failure,
+    must_be_careful,
+    stragglers,
+    suspected,
+)
 from mapreduce.errors import AttemptTimeout, InternalError, MapReduceError, MemoryExceeded, SegmentError
 from mapreduce.events import Event, Failed, Succeeded, Tick, WorkerGone, WorkerReady
-from mapreduce.model import Attempt, Kind, Result, TaskId
+from mapreduce.model import Attempt, Kind, Result, TaskId, Work
+from mapreduce.quarantine import Quarantine, too_many
 from mapreduce.units import show_size
 
 
@@ -45,6 +53,8 @@ class Limits:
     """Bytes a worker may hold when nothing runs beside it."""
     backups: bool = True
     """Stragglers get a second attempt."""
+    quarantine: Quarantine | None = None
+    """How many bad records are set aside before the job fails; None: none is."""
 
 
 @dataclass(slots=True)
@@ -56,6 +66,10 @@ class _Task:
     attempts: int = 0
     running: int = 0
     failures: list[Failure] = field(default_factory=list)
+    skip: dict[int, MapReduceError] = field(default_factory=dict)
+    """Errors of records that are left out, by number within the split."""
+    forgiven: int = 0
+    """So many of the first failures were of records that are left out now."""
     story: list[str] = field(default_factory=list)
 
     @property
@@ -146,6 +160,7 @@ class Brain:
         self._since: dict[Attempt, float] = {}
         self._stopped: set[Attempt] = set()
         self._inputs = ""
+        self._records = self._bad = 0
         self._now = 0.0
         self._ended = False
 
@@ -159,10 +174,14 @@ class Brain:
             if stage.results[task.index] is None:
                 stage.results[task.index] = result
                 stage.left -= 1
+                self._count_bad(task, result.work, 1)
         return self._maps_done() if self._maps and not self._maps.left else []
 
     def begin(self) -> list[Command]:
         """The first commands; a run without tasks finishes at once."""
+        if error := self._too_many_bad():
+            self._ended = True
+            return [GiveUp(error)]
         return self._next()
 
     def began(self, attempt: Attempt, now: float) -> None:
@@ -277,6 +296,9 @@ class Brain:
         self._of(attempt.task.kind).took.append(seconds)
         commands: list[Command] = [Accept(attempt, result), *self._stop_others(task)]
         self._done(task, result, f"attempt {attempt.number} accepted")
+        if error := self._too_many_bad():
+            self._ended = True
+            return [*commands, GiveUp(error)]
         if attempt.task.kind is Kind.MAP and not self._maps.left:
             commands += self._maps_done()
         return commands
@@ -288,6 +310,19 @@ class Brain:
         stage.results[task.id.index] = result
         stage.left -= 1
         stage.forget(task)
+        self._count_bad(task.id, result.work, 1)
+
+    def _count_bad(self, task: TaskId, work: Work, sign: int) -> None:
+        if task.kind is Kind.MAP:
+            self._records += sign * work.records
+            self._bad += sign * work.set_aside
+
+    def _too_many_bad(self) -> MapReduceError | None:
+        """The error of a job that has set aside more records than it may."""
+        quarantine = self._limits.quarantine
+        records = None if self._maps.left else self._records
+        why = quarantine.exceeded(self._bad, records) if quarantine and self._bad else ""
+        return too_many(self._bad, why) if why else None
 
     def _stop_others(self, task: _Task) -> list[Command]:
         if not task.running:
@@ -315,6 +350,7 @@ class Brain:
         stage = self._of(task.id.kind)
         stage.results[task.id.index] = None
         stage.left += 1
+        self._count_bad(task.id, result.work, -1)
         task.story.append(why)
         self._wait(task)
         return Drop(task.id, result)
@@ -331,9 +367,19 @@ class Brain:
         if self._ended:
             self._wait(task)
             return commands
-        verdict = after_failure(task.failures, self._limits.max_attempts)
-        if verdict is Verdict.FAIL:
+        verdict = after_failure(
+            task.failures[task.forgiven :],
+            self._limits.max_attempts,
+            may_skip=self._limits.quarantine is not None and attempt.task.kind is Kind.MAP,
+        )
+        if verdict is Verdict.SKIP and error.records is not None:
+            task.skip[error.records.start] = error
+            task.forgiven = len(task.failures)
+            task.story.append(f"record {error.records.start} is left out")
+        # One beside it takes as much: it would not be alone, and its failure would prove nothing.
+        if verdict in (Verdict.ALONE, Verdict.FAIL):
             commands += self._stop_others(task)
+        if verdict is Verdict.FAIL:
             task.state = State.FAILED
             self._ended = True
             return [*commands, GiveUp(error)]
@@ -382,17 +428,20 @@ class Brain:
         )
 
     def _too_large(self, attempt: Attempt, held: int) -> MapReduceError | None:
-        alone = attempt.task in self._alone
-        most = self._limits.memory_alone if alone else self._limits.memory
+        most = self._allowed(attempt.task)
         if most is None or held <= most:
             return None
         return MemoryExceeded(
             f"{attempt} took {show_size(held)} of memory, where {show_size(most)} are allowed"
-            f"{', with nothing beside it' if alone else ''}.",
+            f"{', with nothing beside it' if attempt.task in self._alone else ''}.",
             hint="Let the function hold less at once, or hand it less (smaller split_size, more shards), or "
             "give it more (Job(memory=…), fewer --workers).",
             place=f"memory:{attempt.task}",
         )
+
+    def _allowed(self, task: TaskId) -> int | None:
+        """Bytes that a worker may hold for it."""
+        return self._limits.memory_alone if task in self._alone else self._limits.memory
 
     # ------------------------------------------------------------ dispatch
 
@@ -437,7 +486,9 @@ class Brain:
         self._running[attempt.worker] = attempt
         self._since[attempt] = self._now
         inputs = self._inputs if task.id.kind is Kind.REDUCE else ""
-        return Start(attempt, inputs, must_be_careful(task.failures))
+        careful = must_be_careful(task.failures)
+        suspects = suspected(task.failures) if careful else None
+        return Start(attempt, inputs, careful, self._allowed(task.id), dict(task.skip), suspects)
 
 
 def inputs_digest(results: Sequence[Result], reduce_code: str = "") -> str:

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import codecs
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any, BinaryIO
 
+from mapreduce.datasets.blocks import LineBlock
 from mapreduce.datasets.compression import SUFFIXES, decompressed, suffix_of
-from mapreduce.datasets.lines import line_blocks
+from mapreduce.datasets.lines import LF, line_blocks
 from mapreduce.datasets.linetext import LineText
-from mapreduce.errors import JobError
-from mapreduce.model import Cut, InputFile, Split
+from mapreduce.errors import DecodeError, InputError, JobError
+from mapreduce.model import Cut, InputFile, Location, Split
 from mapreduce.store import inputs
 from mapreduce.store.profiles import load_profile
 from mapreduce.units import parse_size
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+
+TakeBad = Callable[[Location, bytes, InputError], None]
 
 RECORDS_BLOCK = 128 * 2**10
 FRAMES_BLOCK = 4 * 2**20
@@ -100,6 +103,7 @@ class LineDataset(FileDataset):
             raise JobError(f"growing={growing!r}.", hint='Give None or "snapshot".')
         self.growing = growing is not None
         self._undecodable = 0
+        self._take_bad: TakeBad | None = None
 
     @property
     def encoding(self) -> str:
@@ -110,6 +114,12 @@ class LineDataset(FileDataset):
     def undecodable(self) -> int:
         """Lines read by this object so far that had bytes which `errors` let pass."""
         return self._undecodable
+
+    def set_aside(self, take: TakeBad | None) -> None:
+        """From now on give lines that are no records to `take`, with place and error, instead of raising
+        what is wrong with them; None: raise.
+        """
+        self._take_bad = take
 
     @property
     def errors(self) -> str:
@@ -149,13 +159,33 @@ class LineDataset(FileDataset):
     ) -> Iterator[tuple[int, bytes]]:
         """(offset, bytes) of the whole lines that begin in [start, stop), without a byte order mark."""
         size = self.block_size or default_size
-        for offset, data in line_blocks(stream, start, stop, size, self.max_record, file.uri):
+        blocks = line_blocks(stream, start, stop, size, self.max_record, file.uri, self._take_bad)
+        for offset, data in blocks:
             if self.errors != "strict":
                 self._undecodable += self._lines.undecodable(data)
             if offset == 0 and self.encoding == "utf-8" and data.startswith(codecs.BOM_UTF8):
                 yield len(codecs.BOM_UTF8), data[len(codecs.BOM_UTF8) :]
             else:
                 yield offset, data
+
+    def _decoded(self, data: bytes, offset: int, uri: str) -> tuple[list[str], list[int] | None]:
+        """The lines of a block, and their numbers within it; None: all. Raises DecodeError."""
+        try:
+            return self._lines.decode(data, offset, uri), None
+        except DecodeError:
+            if self._take_bad is None:
+                raise
+        block = LineBlock(uri, offset, data, [])
+        lines: list[str] = []
+        numbers: list[int] = []
+        for index, line in enumerate(data.removesuffix(LF).split(LF)):
+            place = block.locate(index)
+            try:
+                lines += self._lines.decode(line + LF, place.offset, uri)
+                numbers.append(index)
+            except DecodeError as error:
+                self._take_bad(place, line, error)
+        return lines, numbers
 
     def _range(self, split: Split) -> tuple[int, int | None]:
         return (0, None) if self._is_whole(split.file) else (split.start, split.stop)

@@ -46,8 +46,8 @@ def make_tally(
 def join_states(aggregate: Aggregate, parts: Sequence[Pairs]) -> Pairs:
     """The states of all parts, merged by key in the order of the parts."""
     if isinstance(aggregate, Together):
-        members = _members(aggregate, concat_keys(parts))
-        return _beside(aggregate, [join_states(member, own) for member, own in members])
+        each = members(aggregate, concat_keys(parts))
+        return _beside(aggregate, [join_states(member, own) for member, own in each])
     joined = _concat(aggregate, parts)
     if joined.values == PACKED:
         return _with_states(*_merged(aggregate, joined))
@@ -58,7 +58,7 @@ def join_states(aggregate: Aggregate, parts: Sequence[Pairs]) -> Pairs:
 def finish_states(aggregate: Aggregate, parts: Sequence[Pairs]) -> tuple[Pairs, list[Any]]:
     """Rows in key order, one a key, and the results of their groups."""
     if isinstance(aggregate, Together):
-        done = [finish_states(member, own) for member, own in _members(aggregate, concat_keys(parts))]
+        done = [finish_states(member, own) for member, own in members(aggregate, concat_keys(parts))]
         rows = zip(*(results for _, results in done), strict=True)
         return done[0][0], [dict(zip(aggregate.members, row, strict=True)) for row in rows]
     joined = _concat(aggregate, parts)
@@ -166,7 +166,7 @@ def _beside(together: Together, made: list[Pairs]) -> Pairs:
     return Pairs(pl.concat(frames, how="horizontal"), made[0].keys, f"{{{layouts}}}")
 
 
-def _members(together: Together, parts: Sequence[Pairs]) -> Iterator[tuple[Aggregate, list[Pairs]]]:
+def members(together: Together, parts: Sequence[Pairs]) -> Iterator[tuple[Aggregate, list[Pairs]]]:
     """Each member with its states of all parts."""
     for index, member in enumerate(together.members.values()):
         yield member, [_member_states(member, index, part) for part in parts]

@@ -238,7 +238,7 @@ def test_a_task_that_takes_too_much_is_tried_alone_and_then_named() -> None:
     job = hog(grow)
     watcher = Watcher()
     with pytest.raises(MemoryExceeded) as caught:
-        run(job, workers=2, observers=[watcher])
+        run(job, workers=2, backups=False, observers=[watcher])
     task = task_of_bad(watcher)
     assert watcher.of(task) == [(1, "failed", "MemoryExceeded"), (2, "failed", "MemoryExceeded")]
     assert_alone(watcher, task, 2)
@@ -268,7 +268,7 @@ def assert_goes_on(job: Job, watcher: Watcher) -> None:
 def test_a_task_that_fits_when_it_is_alone_succeeds() -> None:
     job = hog(lambda: grow_to(BUDGET + BUDGET // 4))
     watcher = Watcher()
-    result = run(job, workers=2, observers=[watcher])
+    result = run(job, workers=2, backups=False, observers=[watcher])
     task = task_of_bad(watcher)
     assert watcher.of(task) == [(1, "failed", "MemoryExceeded"), (2, "succeeded", "")]
     assert_alone(watcher, task, 2)
@@ -289,7 +289,7 @@ def test_a_memory_error_of_a_function_is_confirmed_alone() -> None:
     job = hog(grow)
     watcher = Watcher()
     with pytest.raises(MemoryExceeded) as caught:
-        run(job, workers=2, observers=[watcher])
+        run(job, workers=2, backups=False, observers=[watcher])
     task = task_of_bad(watcher)
     assert watcher.of(task) == [(1, "failed", "MemoryExceeded"), (2, "failed", "MemoryExceeded")]
     assert_alone(watcher, task, 2)

@@ -62,7 +62,7 @@ def test_the_last_of_two_overwrites_stays() -> None:
 
 def test_a_result_that_is_published_while_garbage_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     run(job("out"), on="serial")
-    read = manifests.part_names
+    read = manifests.file_names
     inner = once(lambda: run(job("out", value=7), on="serial", overwrite=True))
 
     def reads(directory: Path) -> set[str]:
@@ -72,7 +72,7 @@ def test_a_result_that_is_published_while_garbage_is_looked_for(monkeypatch: pyt
         return names
 
     armed: list[int] = []
-    monkeypatch.setattr(manifests, "part_names", reads)
+    monkeypatch.setattr(manifests, "file_names", reads)
 
     def fail() -> None:
         armed.append(1)
@@ -80,7 +80,7 @@ def test_a_result_that_is_published_while_garbage_is_looked_for(monkeypatch: pyt
 
     with pytest.raises(MapReduceError):
         run(job("out", fail), on="serial", overwrite=True)
-    monkeypatch.setattr(manifests, "part_names", read)
+    monkeypatch.setattr(manifests, "file_names", read)
     assert_sound(7)
 
 

@@ -493,3 +493,18 @@ def test_a_restored_result_that_is_dropped_waits_once() -> None:
     tasks += [only_start(driver.worker(number)).attempt.task.index for number in (1, 2)]
     assert sorted(tasks) == [0, 1, 2]
     assert driver.worker(3) == []
+
+
+def test_a_backup_of_an_attempt_that_takes_too_much_memory_is_no_second_proof() -> None:
+    driver = Driver(5, 0, Limits(memory=100, memory_alone=200))
+    large, beside = only_start(driver.worker(0)), only_start(driver.worker(1))
+    for _ in range(3):
+        beside = only_start(driver.done(beside))
+    driver.now = 10.0
+    (backup,) = starts(driver.tell(Tick({0: 5, 1: 5})) + driver.worker(2))
+    assert backup.attempt.task == large.attempt.task
+    driver.tell(Failed(large.attempt, MemoryExceeded("large", place="memory")))
+    assert driver.commands[-1] == Stop(backup.attempt)
+    alone = only_start(driver.done(beside))
+    assert alone.attempt.task == large.attempt.task
+    assert driver.worker(4) == []

@@ -11,7 +11,7 @@ import pytest
 from mapreduce import Job, JobResult, Records, Sum, Text, run
 from mapreduce.codec import canonical_json, from_plain, sha256, to_plain
 from mapreduce.errors import ManifestError
-from mapreduce.manifest import load, part_names, verify
+from mapreduce.manifest import file_names, load, verify
 from mapreduce.model import Manifest
 
 OUT = Path("out")
@@ -60,7 +60,7 @@ def test_a_good_output_verifies(result: JobResult) -> None:
 
 
 def test_the_names_of_parts_are_read_as_carefully_as_all_of_it(result: JobResult) -> None:
-    assert part_names(OUT) == {part.name for part in result.manifest.parts}
+    assert file_names(OUT) == {part.name for part in result.manifest.parts}
     path = OUT / "_manifest.json"
     data = path.read_bytes()
     for broken in (
@@ -71,7 +71,7 @@ def test_the_names_of_parts_are_read_as_carefully_as_all_of_it(result: JobResult
     ):
         path.write_bytes(broken)
         with pytest.raises(ManifestError):
-            part_names(OUT)
+            file_names(OUT)
 
 
 def findings() -> list[tuple[str, str]]:

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from mapreduce.coordinator.standing import Standing
 from mapreduce.events import Reported
-from mapreduce.model import Attempt, Chunk, InputFile, Kind, Plan, Progress, Result, Split, TaskId, Work
+from mapreduce.model import Attempt, InputFile, Kind, Plan, Progress, Result, Split, TaskId, Work
 
 FILE = InputFile("a.log", 100, "1")
 PLAN = Plan("run", "job", (Split(0, FILE, 0, 60), Split(1, FILE, 60, 100)), (FILE,), 1, "", "")
-MAPPED = Result(Work(records=6, pairs=5, bytes_out=50), {}, chunks=(Chunk(0, 0, 0, 50, 4, ""),))
+MAPPED = Result(Work(records=6, pairs=5, pairs_out=4, bytes_out=50), {})
 REDUCED = Result(Work(pairs=4), {})
 
 
