@@ -6,13 +6,14 @@ import hashlib
 import json
 import platform
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from mapreduce.codec import canonical_json, from_plain, sha256
+from mapreduce.codec import canonical_json, from_plain
 from mapreduce.errors import ManifestError, OutputExists
 from mapreduce.model import FORMAT_VERSION, Manifest, Part
 from mapreduce.protocols import Store
@@ -20,6 +21,9 @@ from mapreduce.store import layout
 from mapreduce.store.local import storage_errors
 
 _PACKAGES = ("mapreduce", "polars", "polars-hash", "xxhash", "msgpack", "cloudpickle", "fsspec")
+
+
+_Kept = Callable[[dict[str, Any]], Any]
 
 
 @cache
@@ -30,27 +34,52 @@ def versions() -> dict[str, str]:
 
 def seal(manifest: Manifest) -> tuple[Manifest, bytes]:
     """The manifest with its digest, and the bytes that it is written as."""
-    before, after = _around_digest(canonical_json(replace(manifest, digest="")))
-    digest = sha256(before + after)
+    before, _, after = _around_digest(canonical_json(replace(manifest, digest="")))
+    digest = _digest(before, after)
     return replace(manifest, digest=digest), before + b'  "digest": "%s",\n' % digest.encode() + after
 
 
-def _around_digest(data: bytes) -> tuple[bytes, bytes]:
-    """What stands before and after the line of the digest, which is the digest of just that.
+def _around_digest(data: bytes) -> tuple[bytes, bytes, bytes]:
+    """What stands before the line of the digest, the digest, and what stands after: it is that of the rest.
 
     Raises ValueError if there is no such line. Deeper ones are indented further, and text has no line ends.
     """
-    before, after = _DIGEST.split(data, maxsplit=1)
-    return before, after
+    before, digest, after = _DIGEST.split(data, maxsplit=1)
+    return before, digest, after
 
 
-_DIGEST = re.compile(rb'^  "digest": "[0-9a-f]*",\n', re.MULTILINE)
+_DIGEST = re.compile(rb'^  "digest": "([0-9a-f]*)",\n', re.MULTILINE)
+
+
+def _digest(before: bytes, after: bytes) -> str:
+    state = hashlib.sha256(before)
+    state.update(after)
+    return state.hexdigest()
+
+
+def _is_whole(data: bytes) -> bool:
+    """Whether these are the bytes that were digested, and the digest itself is as it was written."""
+    try:
+        before, digest, after = _around_digest(data)
+    except ValueError:
+        return False
+    return _digest(before, after).encode() == digest
 
 
 def parse(data: bytes, where: object) -> Manifest:
     """A manifest from its bytes. Raises ManifestError if anything about it is wrong."""
+    fields = _fields(data, where)
     try:
-        fields = json.loads(data)
+        manifest: Manifest = from_plain(Manifest, fields)
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise _damaged(where, str(error)) from None
+    return manifest
+
+
+def _fields(data: bytes, where: object, kept: _Kept | None = None) -> dict[str, Any]:
+    """What a whole manifest of a known version says; `kept` is what is kept of each of its objects."""
+    try:
+        fields: dict[str, Any] = json.loads(data, object_hook=kept)
         newer = fields["version"] > FORMAT_VERSION
     except (ValueError, KeyError, TypeError) as error:
         raise _damaged(where, f"{type(error).__name__}: {error}") from None
@@ -59,23 +88,9 @@ def parse(data: bytes, where: object) -> Manifest:
             f"{where} has format {fields['version']}; this version reads up to {FORMAT_VERSION}.",
             hint="Install a newer mapreduce.",
         )
-    # Of what was read, not of what is made of it: a manifest may have fewer fields than this version knows.
-    if not _is_whole(data, fields):
+    if not _is_whole(data):
         raise _damaged(where, "its digest does not fit its content")
-    try:
-        manifest: Manifest = from_plain(Manifest, fields)
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
-        raise _damaged(where, str(error)) from None
-    return manifest
-
-
-def _is_whole(data: bytes, fields: dict[str, Any]) -> bool:
-    """Whether these are the bytes that were digested, and the digest itself is as it was written."""
-    try:
-        before, after = _around_digest(data)
-    except ValueError:
-        return False
-    return sha256(before + after) == fields.get("digest")
+    return fields
 
 
 def _damaged(where: object, why: str) -> ManifestError:
@@ -84,10 +99,28 @@ def _damaged(where: object, why: str) -> ManifestError:
 
 def load(directory: Path) -> Manifest:
     """The manifest of an output directory. Raises ManifestError."""
+    return parse(_read(directory), directory / layout.MANIFEST)
+
+
+def names_of_files(directory: Path) -> set[str]:
+    """The files that an output's manifest names, without all the rest, which may be large.
+
+    Raises ManifestError.
+    """
+    fields = _fields(_read(directory), directory / layout.MANIFEST, _only_names)
+    return {*fields["parts"], *fields.get("set_aside", ())}
+
+
+def _only_names(fields: dict[str, Any]) -> Any:
+    """Of the manifest itself all, of a part its name, of an attempt nothing."""
+    return fields if "parts" in fields else fields.get("name")
+
+
+def _read(directory: Path) -> bytes:
     path = directory / layout.MANIFEST
     try:
         with storage_errors("read", path):
-            return parse(path.read_bytes(), path)
+            return path.read_bytes()
     except FileNotFoundError:
         raise ManifestError(
             f"{directory} has no {layout.MANIFEST}: no run has committed a result there.",

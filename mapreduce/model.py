@@ -50,6 +50,26 @@ class InputFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Stretch:
+    """A stretch of a gzip file that can be read by itself, as it was when the run was planned."""
+
+    bit: int
+    """Where its first block, or the member that begins it, begins: bits of the stored file, the lowest one of
+    each byte first."""
+    start: int
+    """Its first plain byte, counted in the file."""
+    stop: int
+    crc: int
+    """crc32 of all plain bytes before it."""
+    crc_after: int
+    """The same with those of the stretch."""
+    before: int = -1
+    """The plain byte before it; -1: none."""
+    window: str = ""
+    """Plain bytes before it that its data may copy from, by zlib and base64; "" where a member begins."""
+
+
+@dataclass(frozen=True, slots=True)
 class Cut:
     """A range of a file, as a source proposes it: stored bytes, or what the format counts in.
 
@@ -60,16 +80,19 @@ class Cut:
     start: int
     stop: int
     more: tuple[InputFile, ...] = ()
+    stretch: Stretch | None = None
+    """Of a compressed file that is cut: what `start` and `stop` mean in it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
     """A part of the input: for lines, the records of `file` whose first byte lies in [start, stop).
 
-    For a compressed file the range is the whole file, and start and stop are stored bytes. For
-    records in memory they are indexes. For Parquet they are stored bytes as well: the split has the
-    row groups whose first byte lies in [start, stop). `records`, where it is set, is the number of
-    records to read from the split's start.
+    For a compressed file start and stop are stored bytes, and the range is the whole file, unless
+    there is a `stretch`: then the first bytes of the split's records lie in that. For records in
+    memory they are indexes. For Parquet they are stored bytes as well: the split has the row groups
+    whose first byte lies in [start, stop). `records`, where it is set, is the number of records to
+    read from the split's start.
     """
 
     index: int
@@ -81,6 +104,12 @@ class Split:
     """Files that are read whole after the range."""
     input: int = 0
     """Which of the job's inputs it belongs to."""
+    stretch: Stretch | None = None
+
+    @classmethod
+    def of(cls, index: int, cut: Cut, *, records: int | None = None, input: int = 0) -> Split:
+        """The split that a source has proposed."""
+        return cls(index, cut.file, cut.start, cut.stop, records, cut.more, input, cut.stretch)
 
     @property
     def size(self) -> int:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from mapreduce.codec import sha256
 from mapreduce.datasets import Csv, JsonLines, Kept, Parquet, Text
-from mapreduce.datasets.compression import compression_of_suffix, decompress
+from mapreduce.datasets.compression import compression_of_suffix
+from mapreduce.datasets.decompression import decompress
 from mapreduce.datasets.naming import unnamed, with_tuple_keys
 from mapreduce.errors import ManifestError
 from mapreduce.manifest import load

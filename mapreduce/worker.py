@@ -140,7 +140,7 @@ class Workbench:
     def _setting_aside(self, sieve: Sieve | None, request: dict[str, Any], result: Result) -> Result:
         if sieve is None or not sieve.found:
             return result
-        index = request["split"]["index"]
+        index = request["index"]
         name = layout.set_aside_name(index, self.run_id, request["nonce"])
         with self.parts.new_file(name) as stream:
             written = DigestingStream(stream)

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 INT64 = range(-(2**63), 2**63)
 ORDERED = ("i", "f", "s", "b", "o")
 """Layouts whose columns polars compares as keys are compared."""
+STREAMED_ROWS = 2**15
+"""From here on polars' streaming engine groups faster: its tables are small."""
 PACKED_NONE = dump_value(None)
 _NONE = type(None)
 
@@ -42,10 +44,12 @@ class Grouping:
     """The key's columns in a frame: those that decide equality, and one that comes along.
 
     `original`, where the key needs it, holds keys as they were given; the first of a group stays.
+    `ordered`: groups must come in the order of their first rows, whatever is asked of them.
     """
 
     columns: tuple[str, ...]
     original: str | None = None
+    ordered: bool = False
 
     def by(self, frame: pl.DataFrame, *states: pl.Expr, also: Sequence[str] = ()) -> pl.DataFrame:
         """One row a group, groups in the order of their first rows, with the given states."""
@@ -53,6 +57,13 @@ class Grouping:
 
         first = [pl.col(self.original).first()] if self.original else []
         return frame.group_by(*self.columns, *also, maintain_order=True).agg(*first, *states)
+
+    def sums(self, frame: pl.DataFrame, *states: pl.Expr) -> pl.DataFrame:
+        """The same for states that don't depend on the order of rows; groups may come in any order."""
+        floats = any(frame.schema[name].is_float() for name in self.columns)  # NaN has many forms
+        if self.ordered or self.original or floats or frame.height < STREAMED_ROWS:
+            return self.by(frame, *states)
+        return frame.lazy().group_by(*self.columns).agg(*states).collect(engine="streaming")
 
 
 class Aggregate(ABC):

@@ -57,12 +57,12 @@ class Count(Aggregate):
         import polars as pl
 
         number = pl.len() if self.of is None else pl.col("v0").sum()
-        return "I", group.by(frame, number.cast(pl.Int128).alias("s0"))
+        return "I", group.sums(frame, number.cast(pl.Int128).alias("s0"))
 
     def merge_rows(self, frame: pl.DataFrame, group: Grouping, layout: str) -> pl.DataFrame:
         import polars as pl
 
-        return group.by(frame, pl.col("s0").sum())
+        return group.sums(frame, pl.col("s0").sum())
 
     def results(self, frame: pl.DataFrame, group: Grouping, layout: str) -> tuple[pl.DataFrame, list[Any]]:
         merged = self.merge_rows(frame, group, layout)

@@ -68,7 +68,7 @@ class Sum(Aggregate):
         import polars as pl
 
         if layout in ("i", "o", "n"):
-            return "I", group.by(frame, pl.col("v0").cast(pl.Int128).sum().alias("s0"))
+            return "I", group.sums(frame, pl.col("v0").cast(pl.Int128).sum().alias("s0"))
         if layout == "f":
             return "F", group.by(bucketed(frame), pl.col("s1").sum(), also=["s0"])
         return None
@@ -77,7 +77,7 @@ class Sum(Aggregate):
         import polars as pl
 
         if layout == "I":
-            return group.by(frame, pl.col("s0").sum())
+            return group.sums(frame, pl.col("s0").sum())
         return group.by(frame, pl.col("s1").sum(), also=["s0"])
 
     def results(self, frame: pl.DataFrame, group: Grouping, layout: str) -> tuple[pl.DataFrame, list[Any]]:
@@ -152,7 +152,7 @@ class Mean(Aggregate):
 
         number = pl.col("v0").count().cast(pl.Int64)
         if layout in ("i", "o", "n"):
-            return "I", group.by(frame, pl.col("v0").cast(pl.Int128).sum().alias("s0"), number.alias("s1"))
+            return "I", group.sums(frame, pl.col("v0").cast(pl.Int128).sum().alias("s0"), number.alias("s1"))
         if layout == "f":
             return "F", group.by(bucketed(frame), pl.col("s1").sum(), number.alias("s2"), also=["s0"])
         return None
@@ -161,7 +161,7 @@ class Mean(Aggregate):
         import polars as pl
 
         if layout == "I":
-            return group.by(frame, pl.col("s0", "s1").sum())
+            return group.sums(frame, pl.col("s0", "s1").sum())
         return group.by(frame, pl.col("s1", "s2").sum(), also=["s0"])
 
     def results(self, frame: pl.DataFrame, group: Grouping, layout: str) -> tuple[pl.DataFrame, list[Any]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 import click
 
-from mapreduce.cli import options
+from mapreduce.cli import importing, options
 
 if TYPE_CHECKING:
     from mapreduce.protocols import Observer
@@ -74,9 +74,13 @@ def run(
         from mapreduce.executors import warm_up
 
         warm_up()
-    from mapreduce import engine
-    from mapreduce.cli.jobfile import load_job
-    from mapreduce.resume import Invocation
+    with importing():
+        from mapreduce import engine
+        from mapreduce.cli.jobfile import load_job
+        from mapreduce.resume import Invocation
+
+        if on == "serial":
+            import mapreduce.worker  # noqa: F401 - the executor needs it in any case
 
     again = context.meta.get(GO_ON)
     with reporting(sys.stderr, None if as_json else sys.stdout) as observers:

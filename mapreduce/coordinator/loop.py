@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mapreduce import chunks
-from mapreduce.codec import to_plain
 from mapreduce.coordinator.commands import Accept, Command, Discard, Drop, Finish, GiveUp, Start, Stop
-from mapreduce.coordinator.log import Acceptance, AcceptanceLog
+from mapreduce.coordinator.log import Acceptance, AcceptanceLog, Unlogged
 from mapreduce.coordinator.standing import Standing
 from mapreduce.coordinator.state import Brain, Limits
 from mapreduce.errors import (
@@ -73,8 +72,8 @@ class Coordinator:
     ) -> None:
         self._plan = plan
         self._executor = executor
-        self._log = log
         self._store = store
+        self._to_log = Unlogged(log)
         self._observers = observers
         self._stop_requested = stop_requested
         self._brain = Brain(len(plan.splits), plan.shards, limits, plan.functions.get("reduce", ""))
@@ -106,18 +105,25 @@ class Coordinator:
         self._obey(self._brain.begin())
         if not self._finished:
             self._executor.start()
-        while not self._finished:
-            with self._warning_only(self._stop_requested):
-                self._step()
-            if self._failure or self._stop_requested():
-                self._drain()
-                raise self._told_failure() or Interrupted("The run was stopped.", hint="Go on with it.")
+        try:
+            self._run_to_the_end()
+        finally:
+            with self._warning_only(lambda: not self._finished):
+                self._to_log.write()
         self._shown = 0.0
         self._show()
         self._outcome.seconds = self._phases(begin)
         self._outcome.maps = self._accepted(Kind.MAP)
         self._outcome.reduces = self._accepted(Kind.REDUCE)
         return self._outcome
+
+    def _run_to_the_end(self) -> None:
+        while not self._finished:
+            with self._warning_only(self._stop_requested):
+                self._step()
+            if self._failure or self._stop_requested():
+                self._drain()
+                raise self._told_failure() or Interrupted("The run was stopped.", hint="Go on with it.")
 
     def _phases(self, begin: float) -> dict[str, float]:
         end = time.monotonic()
@@ -156,7 +162,8 @@ class Coordinator:
         """Wait a moment for events, take them in, and act."""
         commands: list[Command] = []
         unsent, self._unsent = self._unsent, []
-        events = [*unsent, *self._executor.poll(0 if unsent else _POLL_SECONDS)]
+        patience = min(_POLL_SECONDS, max(0.0, self._to_log.patience(time.monotonic())))
+        events = [*unsent, *self._executor.poll(0 if unsent else patience)]
         if self._stop_requested():
             self._brain.stop()
         for event in events:
@@ -233,14 +240,13 @@ class Coordinator:
     # ------------------------------------------------------------ commands
 
     def _obey(self, commands: Sequence[Command]) -> None:
-        """Log first what was accepted; then do the rest, in order."""
-        self._log.append(
-            [
-                Acceptance(command.attempt.task, command.result, self._records[command.attempt])
-                for command in commands
-                if isinstance(command, Accept)
-            ]
-        )
+        """Log first what was accepted, if anything rests on it or it is time; then do the rest, in order."""
+        for command in commands:
+            if isinstance(command, Accept):
+                record = self._records.pop(command.attempt)
+                self._to_log.add(Acceptance(command.attempt.task, command.result, record), time.monotonic())
+        if any(map(_rests_on_what_was_accepted, commands)) or self._to_log.patience(time.monotonic()) <= 0:
+            self._to_log.write()
         for command in commands:
             if isinstance(command, Start):
                 self._start(command)
@@ -265,7 +271,6 @@ class Coordinator:
         return error
 
     def _take(self, accepted: Accept) -> None:
-        del self._records[accepted.attempt]
         self._standing.accept(accepted.attempt.task, accepted.result)
         if accepted.attempt.task.kind is Kind.MAP and self._brain.done(Kind.MAP) == len(self._plan.splits):
             self._maps_ended = time.monotonic()
@@ -298,7 +303,7 @@ class Coordinator:
             "memory": command.memory,
         }
         if task.kind is Kind.MAP:
-            request["split"] = to_plain(self._plan.splits[task.index])
+            request["split"] = self._plan.splits[task.index]
             if command.skip:
                 request["skip"] = [[number, error.to_plain()] for number, error in command.skip.items()]
             if command.suspected:
@@ -306,7 +311,7 @@ class Coordinator:
         else:
             request["inputs"] = command.inputs
             request["range"] = self._range_of(task.index)
-            request["segments"] = to_plain(self._segments_of(task.index))
+            request["segments"] = self._segments_of(task.index)
         return request
 
     def _segments_of(self, shard: int) -> list[Segments]:
@@ -356,3 +361,10 @@ class Coordinator:
                 self._moved[attempt] = now
                 for observer in self._observers:
                     observer.stalled(str(attempt.task), self._work_of(attempt), now - self._started[attempt])
+
+
+def _rests_on_what_was_accepted(command: Command) -> bool:
+    """A map is started whatever became of other maps. All else may follow from what they made."""
+    return not isinstance(command, Accept | Start) or (
+        isinstance(command, Start) and command.attempt.task.kind is not Kind.MAP
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,9 +11,11 @@ from itertools import pairwise
 from typing import Any, BinaryIO
 
 from mapreduce.datasets.blocks import LineBlock
-from mapreduce.datasets.compression import SUFFIXES, decompressed, suffix_of
+from mapreduce.datasets.compression import SUFFIXES, suffix_of
+from mapreduce.datasets.decompression import decompressed
 from mapreduce.datasets.lines import LF, line_blocks
 from mapreduce.datasets.linetext import LineText
+from mapreduce.datasets.stretches import stretch_reader, stretches_of
 from mapreduce.errors import DecodeError, InputError, JobError
 from mapreduce.model import Cut, InputFile, Location, Split
 from mapreduce.store import inputs
@@ -27,6 +30,12 @@ RECORDS_BLOCK = 128 * 2**10
 FRAMES_BLOCK = 4 * 2**20
 """Bytes of a block, where the user gave no `block_size`: records stay in the processor's cache,
 frames are worth their overhead."""
+
+
+FEW = 4
+"""A gzip file is cut if it is more than one so manieth of the input's stored bytes: finding out where costs
+a reading, and so many files are tasks enough.
+"""
 
 
 class FileDataset:
@@ -77,7 +86,7 @@ def _profile(name: str, given: object) -> str:
 
 
 class LineDataset(FileDataset):
-    """Files of text that are cut at line ends. A compressed file is read from its beginning, by one task."""
+    """Files of text that are cut at line ends."""
 
     def __init__(
         self,
@@ -134,24 +143,42 @@ class LineDataset(FileDataset):
     def _describe(self, path: str) -> InputFile:
         return inputs.describe(path, self.profile, self.growing)
 
-    def _is_whole(self, file: InputFile) -> bool:
-        """Whether one task reads all of the file."""
-        return bool(file.compression)
+    @property
+    def _needs_whole_files(self) -> bool:
+        """Whether records can't be found from the middle of a file."""
+        return False
 
-    def splits(self, files: Sequence[InputFile]) -> list[Cut]:
-        """Equal byte ranges of at most `split_size`; a compressed file is one."""
-        return [cut for file in files for cut in self._cuts(file)]
+    def splits(self, files: Sequence[InputFile], *, read_ahead: bool = True) -> list[Cut]:
+        """Equal byte ranges of at most `split_size`. A large gzip file is cut where it can be read from the
+        middle; it is read for that, unless `read_ahead` is False. Other compressed files are one range.
+        """
+        least = sum(file.size for file in files) // FEW if read_ahead else math.inf
+        return [cut for file in files for cut in self._cuts(file, least)]
 
-    def _cuts(self, file: InputFile) -> Iterator[Cut]:
-        pieces = min(file.size, 1) if self._is_whole(file) else _pieces(file.size, self.split_size)
+    def _cuts(self, file: InputFile, least: float) -> list[Cut]:
+        pieces = _pieces(file.size, self.split_size)
         borders = [file.size * piece // pieces for piece in range(pieces + 1)] if pieces else []
-        for start, stop in pairwise(borders):
-            yield Cut(file, start, stop)
+        if file.compression or self._needs_whole_files:
+            if pieces > 1 and file.size > least and self._has_middles(file):
+                with inputs.opened(file) as stored:
+                    return stretches_of(stored, file, self.max_ratio, borders[1:-1])
+            borders = borders[:1] + borders[-1:]
+        return [Cut(file, start, stop) for start, stop in pairwise(borders)]
+
+    def _has_middles(self, file: InputFile) -> bool:
+        """Whether several tasks may read a compressed file. One that is far off would come twice."""
+        return file.compression == "gzip" and not self._needs_whole_files and not inputs.is_url(file.uri)
 
     @contextmanager
-    def _opened(self, file: InputFile) -> Iterator[BinaryIO]:
-        """The plain bytes of a file."""
+    def _opened(self, split: Split) -> Iterator[BinaryIO]:
+        """The plain bytes of the split's file, from the one before the split on."""
+        file, stretch = split.file, split.stretch
         with inputs.opened(file) as stored:
+            if stretch:
+                yield stretch_reader(stored, file, self.max_ratio, stretch)
+                return
+            if not file.compression:
+                stored.seek(max(split.start - 1, 0))
             yield decompressed(stored, file, self.max_ratio)
 
     def _data(
@@ -188,7 +215,10 @@ class LineDataset(FileDataset):
         return lines, numbers
 
     def _range(self, split: Split) -> tuple[int, int | None]:
-        return (0, None) if self._is_whole(split.file) else (split.start, split.stop)
+        """The bytes in which the split's records begin; None: to the end."""
+        if split.stretch:
+            return split.stretch.start, split.stretch.stop
+        return (0, None) if split.file.compression else (split.start, split.stop)
 
 
 def _pieces(size: int, most: int) -> int:

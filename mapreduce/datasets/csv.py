@@ -97,8 +97,9 @@ class Csv(LineDataset):
     def _parser(self) -> RowParser:
         return RowParser(self.separator, self.quote)
 
-    def _is_whole(self, file: InputFile) -> bool:
-        return self.multiline or bool(file.compression)
+    @property
+    def _needs_whole_files(self) -> bool:
+        return self.multiline
 
     # ------------------------------------------------------------ reading
 
@@ -154,7 +155,7 @@ class Csv(LineDataset):
         file, quote = split.file, (self.quote or "").encode()
         make = self._joined(file) if self.multiline else self._lined(file)
         simple = not self.multiline and (self.encoding, self.errors) == ("utf-8", "strict")
-        with self._opened(file) as stream:
+        with self._opened(split) as stream:
             for offset, data in self._data(stream, file, *self._range(split), FRAMES_BLOCK):
                 skip = max(behind - offset, 0)
                 frame = None
@@ -179,7 +180,7 @@ class Csv(LineDataset):
     def _rows(self, split: Split, size: int, width: int, behind: int) -> Iterator[LineBlock | SpanBlock]:
         """Blocks of rows, each a list of str, all of one width, from the byte `behind` the header on."""
         make = self._joined(split.file) if self.multiline else self._lined(split.file)
-        with self._opened(split.file) as stream:
+        with self._opened(split) as stream:
             for offset, data in self._data(stream, split.file, *self._range(split), size):
                 if block := make(offset, data, max(behind - offset, 0), width):
                     yield block
@@ -191,7 +192,7 @@ class Csv(LineDataset):
         if isinstance(self.header, list):
             return self.header, 0
         make = self._joined(file) if self.multiline else self._lined(file)
-        with self._opened(file) as stream:
+        with self._opened(Split(0, file, 0, file.size)) as stream:
             for offset, data in self._data(stream, file, 0, None, RECORDS_BLOCK):
                 if block := make(offset, data, 0, None):
                     return self._checked_head(block)

@@ -94,7 +94,7 @@ class JsonLines(LineDataset):
 
     def _blocks(self, split: Split, size: int) -> Iterator[LineBlock]:
         uri = split.file.uri
-        with self._opened(split.file) as stream:
+        with self._opened(split) as stream:
             for offset, data in self._data(stream, split.file, *self._range(split), size):
                 lines, numbers = self._decoded(data, offset, uri)
                 kept = [index for index, line in enumerate(lines) if line.strip(_SPACE)]

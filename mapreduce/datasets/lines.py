@@ -45,18 +45,23 @@ def line_blocks(
     """Whole lines whose first byte lies in [start, stop), about `block_size` bytes at a time.
 
     Gives (offset, bytes); the bytes end with LF, but perhaps at the end of the stream. The stream
-    is at its beginning; it is sought if `start` is not 0. `stop` None: all lines. The cuts
-    depend on the arguments and the content alone. Raises RecordTooLarge; with `take_large` a line
-    that is too long is left out, and its place, its beginning and the error are given to that.
+    is before the byte `start` - 1, which tells whether a line begins at `start`, or at its beginning.
+    `stop` None: all lines. The cuts depend on the arguments and the content alone. Raises
+    RecordTooLarge; with `take_large` a line that is too long is left out, and its place, its beginning
+    and the error are given to that.
     """
-    offset = window = _first_line(stream, start, stop, block_size)
+    offset, data = _first_line(stream, start, stop, block_size)
+    window = offset
     head: list[bytes] = []  # the beginning of a line, in pieces that are joined once
     held = 0
     probes = block_size >= PROBED_BLOCK and isinstance(stream, io.BufferedReader)
     while stop is None or offset < stop:
-        window += block_size
-        whole = _line_end(stream, offset, window, stop) if probes and not held else 0
-        data = read_fully(stream, (whole or window) - offset - held)
+        if data:
+            window = offset + held + len(data)
+        else:
+            window += block_size
+            whole = _line_end(stream, offset, window, stop) if probes and not held else 0
+            data = read_fully(stream, (whole or window) - offset - held)
         end = _whole_lines(data, None if stop is None else stop - offset - held)
         if end or not data:
             block = data if end == len(data) and not held else b"".join((*head, memoryview(data)[:end]))
@@ -74,25 +79,20 @@ def line_blocks(
                 error = record_too_large(uri, offset, max_record)
                 if take_large is None:
                     raise error
-                length, rest = _rest_of_line(stream, block_size)
+                length, data = _rest_of_line(stream, block_size)
                 take_large(Location(uri, offset, held + length), head[0][:LARGE_SHOWN], error)
                 offset += held + length + 1
-                if stop is None:
-                    head = [rest]
-                else:
-                    stream.seek(offset)
-                    head = []
-                held = sum(map(len, head))
-                window = offset + held
+                head, held, window = [], 0, offset
+                continue
         if not data:
             return
+        data = b""
 
 
-def _first_line(stream: BinaryIO, start: int, stop: int | None, block_size: int) -> int:
-    """The offset of the first line that begins at or after `start`; the stream is there then."""
+def _first_line(stream: BinaryIO, start: int, stop: int | None, block_size: int) -> tuple[int, bytes]:
+    """The offset of the first line that begins at or after `start`, and what has been read from there."""
     if start == 0:
-        return 0
-    stream.seek(start - 1)
+        return 0, b""
     offset = start - 1
     while stop is None or offset < stop:
         data = read_fully(stream, block_size)
@@ -100,9 +100,9 @@ def _first_line(stream: BinaryIO, start: int, stop: int | None, block_size: int)
             break
         found = data.find(LF)
         if found >= 0:
-            return stream.seek(offset + found + 1)
+            return offset + found + 1, data[found + 1 :]
         offset += len(data)
-    return offset if stop is None else max(offset, stop)
+    return (offset if stop is None else max(offset, stop)), b""
 
 
 def _line_end(stream: BinaryIO, offset: int, window: int, stop: int | None) -> int:

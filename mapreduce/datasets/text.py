@@ -91,13 +91,13 @@ class Text(LineDataset):
 
     def _blocks(self, split: Split, size: int) -> Iterator[LineBlock]:
         uri = split.file.uri
-        with self._opened(split.file) as stream:
+        with self._opened(split) as stream:
             for offset, data in self._data(stream, split.file, *self._range(split), size):
                 yield LineBlock(uri, offset, data, *self._decoded(data, offset, uri))
 
     def _line_frames(self, split: Split) -> Iterator[PlacedFrame]:
         uri = split.file.uri
-        with self._opened(split.file) as stream:
+        with self._opened(split) as stream:
             for offset, data in self._data(stream, split.file, *self._range(split), FRAMES_BLOCK):
                 if data:
                     yield self._line_frame(data, offset, uri)
@@ -123,7 +123,7 @@ class Text(LineDataset):
         grouping = Grouping(self.record_start or "", split.file.uri, start, stop, self.max_record)
         sifts = self._take_bad is not None and self.errors == "strict"
         decoder = self._lines.with_surrogates() if sifts else self._lines
-        with self._opened(split.file) as stream:
+        with self._opened(split) as stream:
             for offset, data in self._data(stream, split.file, start, None, size):
                 lines = decoder.decode(data, offset, split.file.uri)
                 if block := grouping.add(offset, data, lines):

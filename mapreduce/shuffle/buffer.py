@@ -29,6 +29,7 @@ from mapreduce.shuffle.columns import (
     concat,
     input_columns,
     key_columns,
+    nulls,
     packed_series,
     python_keys,
     python_values,
@@ -44,9 +45,6 @@ RUN_BYTES = 48 * 2**20
 again, which fits into the least budget that a worker can have."""
 STATE_BYTES = 24 * 2**20
 """Bytes of states that are held: joining them takes several times as much."""
-FRAME_ROWS = 2**14
-"""Rows of frames that are grouped at once, while they are in the processor's cache and where it makes
-few rows of them."""
 TALLY_KEYS = 2**19
 TALLY_BYTES = 48 * 2**20
 """Distinct keys that a tally holds, and bytes of them."""
@@ -243,7 +241,6 @@ class StateBuffer(PlainBuffer):
         self._tally: dict[Any, int] = {}
         self._tallied: tuple[type, Any] | None = None
         self._measured = self._tally_bytes = 0
-        self._shrinks = True
         self.streamed = 0
 
     @property
@@ -340,15 +337,14 @@ class StateBuffer(PlainBuffer):
             keys_alone = [one for one in pairs.frame.iter_columns() if one.name.startswith("k")]
             self._hold(Pairs(pl.DataFrame([*keys_alone, series.alias("v0")]), pairs.keys, code))
         self._rows += len(pairs)
-        if self._rows >= (FRAME_ROWS if self._shrinks else FLUSH_ROWS):
-            rows = self._rows
-            self._shrinks = 2 * self._group() <= rows
+        if self._rows >= FLUSH_ROWS:
+            self._group()
 
     def _column_of(self, pairs: Pairs) -> tuple[str, pl.Series] | None:
         """The native column that the aggregate takes of a frame's values, and its layout."""
         aggregate, layout = self._aggregate, pairs.values
         if aggregate.counts_pairs:
-            return "n", pl.Series("v0", [None], dtype=pl.Null).new_from_index(0, len(pairs))
+            return "n", nulls("v0", len(pairs))
         if aggregate.wide or type(aggregate).take is not Aggregate.take:
             return None
         if aggregate.of is None and len(layout) == 1 and layout != "*":

@@ -131,6 +131,11 @@ def packed_series(packed: Sequence[bytes]) -> pl.Series:
     return pl.Series("v0", packed, dtype=pl.Binary)
 
 
+def nulls(name: str, length: int) -> pl.Series:
+    """A column of layout `n`."""
+    return pl.Series(name, [None], dtype=pl.Null).new_from_index(0, length)
+
+
 Build = Callable[[str, Sequence[Any]], "tuple[str, pl.Series] | None"]
 
 

@@ -13,7 +13,7 @@ import polars as pl
 
 from mapreduce.codec import MutableValues, dump_values
 from mapreduce.errors import PairError, ValueTypeError
-from mapreduce.shuffle.columns import Pairs, key_columns, packed_series, value_columns
+from mapreduce.shuffle.columns import Pairs, key_columns, nulls, packed_series, value_columns
 from mapreduce.shuffle.groups import batches
 
 _INTEGERS = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32)
@@ -96,7 +96,7 @@ def _native(series: pl.Series, prefix: str) -> tuple[str, pl.Series] | None:
 def _checked(code: str, series: pl.Series, prefix: str) -> tuple[str, pl.Series] | None:
     """No layout for a float key -0.0, which comes back as it was, nor for a column of only None."""
     if series.null_count() == len(series):
-        return "n", pl.Series(series.name, [None] * len(series), dtype=pl.Null)
+        return "n", nulls(series.name, len(series))
     if code == "f" and prefix == "k" and (series.reinterpret(dtype=pl.UInt64) == _NEGATIVE_ZERO).any():
         return None
     return code, series

@@ -8,6 +8,7 @@ rows, each column holds lists of what these rows have.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -20,12 +21,14 @@ from mapreduce.shuffle.columns import Pairs, concat_keys, python_values
 PACKED = "P"
 
 
-def make_states(aggregate: Aggregate, pairs: Pairs) -> Pairs:
-    """One row or more a key, with the aggregate's state of the key's values."""
+def make_states(aggregate: Aggregate, pairs: Pairs, *, ordered: bool = False) -> Pairs:
+    """One row or more a key, with the aggregate's state of the key's values; with `ordered` groups come
+    in the order of their first rows.
+    """
     if isinstance(aggregate, Together):
         parts = zip(aggregate.members.values(), _member_values(aggregate, pairs), strict=True)
-        return _beside(aggregate, [make_states(member, part) for member, part in parts])
-    made = aggregate.partial(pairs.frame, pairs.grouping, pairs.values)
+        return _beside(aggregate, [make_states(member, part, ordered=True) for member, part in parts])
+    made = aggregate.partial(pairs.frame, replace(pairs.grouping, ordered=ordered), pairs.values)
     if made:
         return Pairs(made[1], pairs.keys, made[0])
     return _python_states(aggregate, pairs)
@@ -43,15 +46,15 @@ def make_tally(
     return Pairs(frame.with_columns(states), keys, layout)
 
 
-def join_states(aggregate: Aggregate, parts: Sequence[Pairs]) -> Pairs:
-    """The states of all parts, merged by key in the order of the parts."""
+def join_states(aggregate: Aggregate, parts: Sequence[Pairs], *, ordered: bool = False) -> Pairs:
+    """The states of all parts, merged by key in the order of the parts; `ordered` as above."""
     if isinstance(aggregate, Together):
         each = members(aggregate, concat_keys(parts))
-        return _beside(aggregate, [join_states(member, own) for member, own in each])
+        return _beside(aggregate, [join_states(member, own, ordered=True) for member, own in each])
     joined = _concat(aggregate, parts)
     if joined.values == PACKED:
         return _with_states(*_merged(aggregate, joined))
-    merged = aggregate.merge_rows(joined.frame, joined.grouping, joined.values)
+    merged = aggregate.merge_rows(joined.frame, replace(joined.grouping, ordered=ordered), joined.values)
     return Pairs(merged, joined.keys, joined.values)
 
 

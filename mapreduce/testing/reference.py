@@ -83,7 +83,7 @@ def _read(source: Source, lenient: bool) -> Iterator[Block]:
             yield read_whole(source, file, lenient=lenient)
     else:  # a format of the user's own decides what its records are
         for index, cut in enumerate(source.splits(source.files())):
-            yield from source.read(Split(index, cut.file, cut.start, cut.stop, more=cut.more))
+            yield from source.read(Split.of(index, cut))
 
 
 # ---------------------------------------------------------------- map

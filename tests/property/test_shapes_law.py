@@ -22,6 +22,7 @@ from mapreduce import (
     JsonLines,
     Last,
     Max,
+    Mean,
     Records,
     Sum,
     Text,
@@ -31,6 +32,8 @@ from mapreduce import (
     ordering,
     run,
 )
+from mapreduce.aggregates import base
+from mapreduce.shuffle import buffer
 from mapreduce.testing import reference, run_sequential
 
 words = st.lists(st.sampled_from(["a", "b", "é", "aa bb", "", "x\ty", "c d", "\u2028", "ä b c"]), max_size=30)
@@ -81,6 +84,7 @@ def listing(key: Any, values: Iterator[Any]) -> Iterator[Any]:
 
 JOBS: dict[str, tuple[Any, Any]] = {
     "count": (first_words, Count()),
+    "several": (first_words, {"n": Count(), "sum": Sum(), "mean": Mean()}),
     "sum": (first_words, Sum()),
     "list": (first_words, listing),
     "frames": (first_words, totals),
@@ -115,10 +119,21 @@ def hold(job: Job) -> None:
 
 @pytest.mark.parametrize("name", JOBS)
 @a_share(3)
-@given(lines=words, split_size=st.integers(1, 60), block_size=st.integers(1, 60), shards=st.integers(1, 3))
-def test_frames(name: str, lines: list[str], split_size: int, block_size: int, shards: int) -> None:
+@given(
+    lines=words,
+    split_size=st.integers(1, 60),
+    block_size=st.integers(1, 60),
+    shards=st.integers(1, 3),
+    flush=st.sampled_from([1, 4, buffer.FLUSH_ROWS]),
+    streamed=st.sampled_from([1, 3, base.STREAMED_ROWS]),
+)
+def test_frames(
+    name: str, lines: list[str], split_size: int, block_size: int, shards: int, flush: int, streamed: int
+) -> None:
     function, reduce = JOBS[name]
-    with input_of(lines) as path:
+    with input_of(lines) as path, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(buffer, "FLUSH_ROWS", flush)
+        patch.setattr(base, "STREAMED_ROWS", streamed)
         source = Text(path, split_size=split_size, block_size=block_size)
         partition = TotalOrder() if reduce and shards == 2 else None
         hold(Job("frames", source, function, reduce, shards=shards, partition=partition))

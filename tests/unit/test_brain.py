@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 
 import pytest
 
@@ -481,3 +482,29 @@ def test_a_backup_of_an_attempt_that_takes_too_much_memory_is_no_second_proof() 
     alone = only_start(driver.done(beside))
     assert alone.attempt.task == large.attempt.task
     assert driver.worker(4) == []
+
+
+def test_a_task_that_is_done_leaves_only_its_result() -> None:
+    tasks, given = 20_000, result()
+    tracemalloc.start()
+    try:
+        brain = Brain(tasks, 0, Limits())
+        commands = brain.handle(WorkerReady(0), 0.0)
+        for _ in range(tasks):
+            start = only_start(commands)
+            brain.handle(Succeeded(start.attempt, given), 0.0)
+            commands = brain.handle(WorkerReady(0), 0.0)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert brain.done(Kind.MAP) == tasks
+    assert held / tasks < 40, "bytes a task"
+
+
+def test_a_restored_result_that_is_dropped_waits_once() -> None:
+    driver = restored(1, 3, (Kind.MAP, 0, result()), (Kind.REDUCE, 1, reduced("old")), code="new")
+    driver.brain.check()
+    tasks = [only_start(driver.worker(0)).attempt.task.index]
+    tasks += [only_start(driver.worker(number)).attempt.task.index for number in (1, 2)]
+    assert sorted(tasks) == [0, 1, 2]
+    assert driver.worker(3) == []
