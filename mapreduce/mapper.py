@@ -31,7 +31,7 @@ from mapreduce.model import Location, Split, Work
 from mapreduce.protocols import Block, FrameBlock, RecordWriter, Report, Source
 from mapreduce.shuffle.buffer import Buffer, make_buffer
 from mapreduce.shuffle.columns import Pairs
-from mapreduce.shuffle.frames import as_frame, frame_pairs, frame_records
+from mapreduce.shuffle.frames import as_frame, frame_pairs, write_rows
 from mapreduce.signatures import with_context
 from mapreduce.timing import Timed
 
@@ -471,7 +471,7 @@ class _RecordTarget:
         """The number of records."""
         if frame is None or not frame.height:
             return 0
-        self._writer.write(frame_records(frame))
+        write_rows(self._writer, frame)
         return int(frame.height)
 
     def settle(self, *, now: bool) -> bool:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
+import polars as pl
+
 from mapreduce.aggregates import Aggregate, Together, as_aggregate
 from mapreduce.context import Context
 from mapreduce.errors import KeyTypeError, MapReduceError, RecordError, UserFunctionError
@@ -19,11 +21,11 @@ from mapreduce.model import Segments, Work
 from mapreduce.ordering import Range
 from mapreduce.protocols import RecordWriter, Report, Store
 from mapreduce.shuffle.columns import Pairs, concat, python_keys
-from mapreduce.shuffle.frames import REDUCE_HINT, as_frame, frame_records, group_frames
+from mapreduce.shuffle.frames import REDUCE_HINT, as_frame, group_frames, pairs_frame, write_rows
 from mapreduce.shuffle.groups import Values, grouped, ordered
 from mapreduce.shuffle.placing import within
 from mapreduce.shuffle.segments import read_segments
-from mapreduce.shuffle.states import finish_states
+from mapreduce.shuffle.states import finish_columns
 from mapreduce.shuffle.streaming import GroupSizes, StreamedValues, is_large, streamed
 from mapreduce.signatures import with_context
 from mapreduce.timing import Timed
@@ -142,7 +144,12 @@ def _reduction(job: Job, context: Context) -> Reduce:
 
 
 def _write_states(aggregate: Aggregate, parts: list[Pairs], writer: RecordWriter) -> int:
-    merged, results = finish_states(aggregate, parts)
+    merged, results = finish_columns(aggregate, parts)
+    if isinstance(results, pl.Series):
+        frame = pairs_frame(merged, results)
+        if frame is not None and writer.write_frame(frame):
+            return len(results)
+        results = results.to_list()
     keys = python_keys(merged.frame, merged.keys)
     if isinstance(aggregate, Together):
         writer.write(map(aggregate.record, keys, results))
@@ -180,7 +187,7 @@ def _write_frames(job: Job, pairs: Pairs, writer: RecordWriter, context: Context
             seconds += time.perf_counter() - start
             groups += number
             if given is not None:
-                writer.write(frame_records(given))
+                write_rows(writer, given)
     except interrupts():
         raise
     except BaseException as error:

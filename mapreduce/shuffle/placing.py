@@ -41,9 +41,7 @@ def make_run(pairs: Pairs, shards: int, partition: Partition) -> Run:
     """Order the pairs. Raises UserFunctionError if the job's partition function fails."""
     place = places(pairs.frame, pairs.keys)
     if isinstance(partition, TotalOrder):
-        frame = pairs.frame.with_columns(place).sort(
-            pairs.grouping.columns, nulls_last=False, maintain_order=True
-        )
+        frame = pairs.grouping.in_order(pairs.frame.with_columns(place))
         return _run(pairs, frame, [(0, 0, len(pairs))])
     if partition is None:
         frame = pairs.frame.with_columns(place).sort("place", maintain_order=True)
@@ -120,8 +118,11 @@ def first_key(run: Run, row: int) -> str:
 def within(pairs: Pairs, wanted: Range) -> Pairs:
     """Of pairs in key order, those whose keys are in a range."""
     low, high = wanted
-    start = _first_not_before(pairs, low)
-    stop = len(pairs) if high is None else _first_not_before(pairs, high)
+    if not len(pairs):
+        return pairs
+    start = 0 if _order(pairs, 0) >= low else _first_not_before(pairs, low)
+    inside = high is None or _order(pairs, len(pairs) - 1) < high
+    stop = len(pairs) if inside or high is None else _first_not_before(pairs, high)
     return Pairs(pairs.frame.slice(start, max(0, stop - start)), pairs.keys, pairs.values)
 
 
