@@ -14,16 +14,19 @@ LOCKED := $(PIP) install --require-hashes --no-deps
 LOCK := $(BIN)/uv -q pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command 'make lock' $(LOCKFLAGS)
 
+# What the engine is compared with, each in an environment of its own: the groups bench-* of pyproject.toml.
+BENCHED := duckdb spark dask ray
+
 # The quick folders first: what is wrong in a unit is told before a whole job trips over it.
 FIRST := $(wildcard tests/unit tests/property)
 NONE := $(if $(ARGS),|| [ $$? = 5 ]) # what ARGS choose may all lie in one of the two
 REST := $(filter-out $(FIRST) tests/__pycache__, $(patsubst %/,%,$(wildcard tests/*/)))
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types layers matrix unit tests sweep format errors bench lock clean
+.PHONY: help demo test lint types layers matrix unit tests sweep format errors bench bench-full lock clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
 
 demo: $(VENV)/.runtime ## run the demonstration job
 	@$(BIN)/mapreduce demo
@@ -69,17 +72,22 @@ format: $(VENV)/.dev ## mend what ruff can mend
 errors: $(VENV)/.dev ## write the table of docs/errors.md anew, from mapreduce/errors.py
 	@$(BIN)/python docs/errors_page.py
 
-bench: $(VENV)/.runtime ## the benchmarks
+bench: $(VENV)/.runtime .venv-bench-duckdb/.made ## the benchmark: 2 GB, four jobs, half an hour; ARGS='--size 200MB'
 	@$(BIN)/python -m benchmarks.bench $(ARGS)
+
+bench-full: $(VENV)/.runtime $(BENCHED:%=.venv-bench-%/.made) ## all jobs and programs: hours; goes on where it was stopped
+	@$(BIN)/python -m benchmarks.bench --full $(ARGS)
 
 lock: $(VENV)/.made ## resolve the lock files anew; LOCKFLAGS=--upgrade takes the newest versions
 	@$(PIP) install uv
 	@$(LOCK) pyproject.toml -o requirements/runtime.txt
 	@$(LOCK) pyproject.toml --group dev --all-extras -c requirements/runtime.txt -o requirements/dev.txt
 	@$(LOCK) --group build -c requirements/dev.txt -o requirements/build.txt
+	@for name in $(BENCHED); do \
+		$(LOCK) --group bench-$$name -c requirements/dev.txt -o requirements/bench-$$name.txt || exit 1; done
 
 clean: ## remove the environment, caches and builds
-	@rm -rf $(VENV) .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.* build dist
+	@rm -rf $(VENV) .venv-bench-* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.* build dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The environment grows in steps, each with a stamp that is written when the step is whole: an interrupted
@@ -100,4 +108,11 @@ $(VENV)/.runtime: requirements/runtime.txt requirements/build.txt pyproject.toml
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 	@echo 'install: tools'
 	@$(LOCKED) -r requirements/dev.txt
+	@touch $@
+
+.venv-bench-%/.made: requirements/bench-%.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mapreduce needs Python >= 3.11; say which: make PYTHON=python3.11")'
+	@echo 'environment: $(@D)'
+	@$(PYTHON) -m venv --clear $(@D)
+	@$(@D)/bin/python -m pip -qq --disable-pip-version-check --no-input install --require-hashes --no-deps -r $<
 	@touch $@

@@ -23,7 +23,8 @@ from pathlib import Path
 
 from benchmarks import report
 from benchmarks.answers import answer
-from benchmarks.cases import CASES, Case
+from benchmarks.cases import Case
+from benchmarks.catalogue import CASES
 from benchmarks.data import ADDRESSES, Data, default_folder, size_of
 from benchmarks.measure import measure
 from benchmarks.programs import PROGRAMS, ROOT, Run
@@ -71,7 +72,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--full", action="store_true", help="all cases and programs, but for those that are named"
     )
     parser.add_argument(
-        "--results", type=Path, metavar="FILE", help="keep all runs there, and go on from there"
+        "--results",
+        type=Path,
+        metavar="FILE",
+        help="keep all runs there, and go on from there (with --full: full.jsonl beside the data)",
     )
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables there")
     parser.add_argument(
@@ -79,6 +83,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--list", action="store_true", help="say what there is and why, and end")
     options = parser.parse_args(arguments)
+    if options.full and not options.results:
+        options.results = options.data / "full.jsonl"
     options.jobs = options.jobs or [case.name for case in CASES.values() if options.full or case.quick]
     options.programs = options.programs or ([] if options.full else [*QUICK])
     return options
@@ -101,7 +107,8 @@ def _names(text: str, allowed: Sequence[str]) -> list[str]:
 
 def _contest(case: Case, data: Data, options: argparse.Namespace, results: Results) -> report.Contest:
     """Run the programs of one case in turns, and compare their answers."""
-    runs = [run for run in case.runs(data, options.workers) if _wanted(run, options.programs)]
+    wanted = [] if case.whole else options.programs
+    runs = [run for run in case.runs(data, options.workers) if not wanted or run.program.name in wanted]
     contest = report.Contest(case, runs, {run.name: run.program.missing() for run in runs})
     able = [run for run in runs if not contest.missing[run.name]]
     identities = {run.name: _identity(run, options) for run in able}
@@ -111,12 +118,8 @@ def _contest(case: Case, data: Data, options: argparse.Namespace, results: Resul
             if turn < (1 if run.program.slow else options.rounds) and not _known(found, turn):
                 results.add(_run(case, run, turn, identities[run.name], data.folder))
     given = {run.name: results.of(case.name, run.name, identities[run.name]) for run in able}
-    contest.results.update(_compared(given))
+    contest.results.update(_compared(able, given))
     return contest
-
-
-def _wanted(run: Run, names: Sequence[str]) -> bool:
-    return not names or run.program.name in names or run.program.special
 
 
 def _known(found: Sequence[Result], turn: int) -> bool:
@@ -169,23 +172,18 @@ def _run(case: Case, run: Run, turn: int, identity: str, folder: Path) -> Result
     )
 
 
-def _compared(results: dict[str, list[Result]]) -> dict[str, list[Result]]:
+def _compared(runs: Sequence[Run], results: dict[str, list[Result]]) -> dict[str, list[Result]]:
     """The results, with an error where the answer is not the one that most programs gave."""
-    answers = Counter(
-        found for each in results.values() for found in {result.answer for result in each} if found
-    )
-    if len(answers) < 2:
-        return results
-    usual = answers.most_common(1)[0][0]
-    return {
-        name: [
-            result.failed(f"its answer is {result.answer}, not {usual}")
-            if result.answer not in ("", usual)
-            else result
-            for result in found
+    compared = {}
+    for run in runs:
+        rivals = [results[each.name] for each in runs if each.question == run.question]
+        answers = Counter(answer for found in rivals for answer in {result.answer for result in found} - {""})
+        usual = answers.most_common(1)[0][0] if answers else ""
+        compared[run.name] = [
+            result if result.answer in ("", usual) else result.failed(f"answer {result.answer}, not {usual}")
+            for result in results[run.name]
         ]
-        for name, found in results.items()
-    }
+    return compared
 
 
 if __name__ == "__main__":

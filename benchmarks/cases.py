@@ -45,6 +45,8 @@ class Case:
     """The answer is lines in their order, not records in any."""
     quick: bool = False
     """Part of `make bench`."""
+    whole: bool = False
+    """Its programs belong together: a choice of programs changes nothing."""
 
 
 def job_case(
@@ -144,5 +146,3 @@ JOBS = [
         quick=True,
     ),
 ]
-
-CASES = {case.name: case for case in JOBS}

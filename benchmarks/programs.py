@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = "{output}"  # stands in a command for the place of the answer
 
 EVERYTHING = ("hits", "status", "top", "words", "sections", "sessions", "index", "sort")
+UNORDERED = EVERYTHING[:-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +34,12 @@ class Program:
     """The dependency group that brings its packages; none: what runs the benchmark has them."""
     slow: bool = False
     """One round is enough."""
-    special: bool = False
-    """Belongs to one case, and runs whenever that does."""
     answers: bool = True
+    """It writes an answer, which is compared."""
     prints: bool = False
     """Its last line is a JSON object of figures."""
     environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables that it is given beside those of the benchmark."""
 
     def missing(self) -> str:
         """What to do before it can run; empty if nothing is."""
@@ -46,7 +47,7 @@ class Program:
         if tools:
             return f"install {' and '.join(tools)} (a system package)"
         if self.group and not interpreter(self.group, self.packages):
-            return f"make {group_environment(self.group).relative_to(ROOT)}"
+            return f"make {group_environment(self.group).relative_to(ROOT)}/.made"
         return ""
 
     def digest(self) -> str:
@@ -68,6 +69,8 @@ class Run:
     variant: str = ""
     scale: float = 1.0
     """What its figures are divided by before they are compared."""
+    question: str = ""
+    """Only answers to the same question must be equal."""
 
     @property
     def name(self) -> str:
@@ -114,13 +117,14 @@ def _engine(suffix: str = "", name: str = "") -> Callable[[str, Path, int], list
 
 
 def _module(
-    module: str, group: str = "", packages: tuple[str, ...] = (), *before: str
+    module: str, group: str, packages: tuple[str, ...], flavour: str, workers_known: bool
 ) -> Callable[[str, Path, int], list[str]]:
     def command(job: str, source: Path, workers: int) -> list[str]:
         started = (interpreter(group, packages) if group else "") or sys.executable
-        where = [job, str(source), OUTPUT, *before]
-        option = [] if module == "plain" else ["--workers", str(workers)]
-        return [started, "-m", f"benchmarks.competitors.{module}", *where, *option]
+        options = ["--flavour", flavour] if flavour else []
+        if workers_known:
+            options += ["--workers", str(workers)]
+        return [started, "-m", f"benchmarks.competitors.{module}", job, str(source), OUTPUT, *options]
 
     return command
 
@@ -133,15 +137,28 @@ def _competitor(
     packages: tuple[str, ...] = (),
     tools: Sequence[str] = (),
     group: str = "",
-    slow: bool = False,
     flavour: str = "",
+    slow: bool = False,
+    workers_known: bool = True,
 ) -> Program:
-    flavours = ["--flavour", flavour] if flavour else []
-    command = _module(module, group, packages, *flavours)
-    source = f"benchmarks/competitors/{module}.py"
-    return Program(name, jobs, command, [source], packages, tools, group, slow)
+    return Program(
+        name,
+        jobs,
+        _module(module, group, packages, flavour, workers_known),
+        [f"{FOLDER}/{file}.py" for file in (module, "lines", "handwritten")],
+        packages,
+        tools,
+        group,
+        slow,
+        environment={"PYTHONPATH": str(ROOT)},  # for their workers, which import these modules too
+    )
 
 
+def _shell(job: str, source: Path, workers: int) -> list[str]:
+    return ["bash", f"{FOLDER}/shell.sh", job, str(source), OUTPUT, str(workers)]
+
+
+FOLDER = "benchmarks/competitors"
 OWN = ("mapreduce", "benchmarks/jobs")
 
 PROGRAMS = [
@@ -149,7 +166,29 @@ PROGRAMS = [
     Program("engine-record", ["hits", "words", "status"], _engine("", ":record"), OWN, ("polars",)),
     Program("engine-frames", EVERYTHING, _engine("_frames"), OWN, ("polars",)),
     _competitor("handwritten", "handwritten"),
-    _competitor("plain", "plain", slow=True),
-    _competitor("duckdb", "duckdb_sql", packages=("duckdb",), group="duckdb"),
+    _competitor("plain", "plain", slow=True, workers_known=False),
+    _competitor("duckdb", "duckdb_sql", packages=("duckdb",), group="bench-duckdb"),
     _competitor("polars", "polars_streaming", packages=("polars",)),
+    Program("mawk", UNORDERED, _shell, [f"{FOLDER}/shell.sh"], tools=["bash", "mawk", "sort", "split"]),
+    Program("sort", ["sort"], _shell, [f"{FOLDER}/shell.sh"], tools=["bash", "sort"]),
+    _competitor(
+        "pyspark-rdd",
+        "spark",
+        packages=("pyspark",),
+        tools=["java"],
+        group="bench-spark",
+        flavour="rdd",
+        slow=True,
+    ),
+    _competitor(
+        "pyspark-df",
+        "spark",
+        packages=("pyspark",),
+        tools=["java"],
+        group="bench-spark",
+        flavour="df",
+        slow=True,
+    ),
+    _competitor("dask", "dask_bag", UNORDERED, packages=("dask",), group="bench-dask", slow=True),
+    _competitor("ray", "ray_tasks", packages=("ray",), group="bench-ray", slow=True),
 ]

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from benchmarks.cases import CASES, Case, Goal
+from benchmarks.cases import Case, Goal
+from benchmarks.catalogue import CASES
 from benchmarks.programs import Program, Run, interpreter
 from benchmarks.results import Result
 

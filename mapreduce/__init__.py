@@ -14,6 +14,7 @@ The way of the data through the package:
 
     job         say it: Job, Input               functions    the shapes of functions, their set-up
     ordering    parts in key order               aggregates   Sum, Count, TopK, Quantiles, …
+    quarantine  bad records, set aside           sifting      finds them
     plan        job + input → splits, shards     datasets     how a format is cut, read and written
     mapper      one map attempt                  shuffle      pairs as columns, segments, groups
     reducer     one reduce attempt               manifest     what a run did; makes it visible
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from mapreduce.model import Status
     from mapreduce.ordering import TotalOrder
     from mapreduce.parameters import params
+    from mapreduce.quarantine import Quarantine
     from mapreduce.result import JobResult
     from mapreduce.sinks.log import Log
     from mapreduce.sinks.report import ReportFile
@@ -95,6 +97,7 @@ _HOMES = {
     "model": ("Status",),
     "ordering": ("TotalOrder",),
     "parameters": ("params",),
+    "quarantine": ("Quarantine",),
     "result": ("JobResult",),
     "sinks.log": ("Log",),
     "sinks.report": ("ReportFile",),
@@ -102,7 +105,7 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - in the order in which one meets them
-    "Job", "Input", "Identity", "TotalOrder", "blocks", "frames", "Context", "params",
+    "Job", "Input", "Identity", "TotalOrder", "Quarantine", "blocks", "frames", "Context", "params",
     "Text", "JsonLines", "Csv", "Parquet", "Files", "Records",
     "Count", "Sum", "Mean", "Stats", "Min", "Max", "First", "Last", "TopK", "BottomK",
     "CountDistinct", "ApproxDistinct", "Collect", "CollectSet", "Histogram", "Quantiles",

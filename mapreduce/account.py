@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from mapreduce import manifest as manifests
 from mapreduce.coordinator.loop import Outcome
 from mapreduce.datasets import FileDataset, as_output
 from mapreduce.job import Job
-from mapreduce.model import FORMAT_VERSION, Manifest, Plan, Result, Status, Totals, Work
+from mapreduce.model import FORMAT_VERSION, Manifest, Plan, Result, SkewedShard, Status, Totals, Work
 from mapreduce.protocols import Output
+
+LISTED = 1_000
+"""Bad records that a manifest lists; their files have them all."""
 
 
 def account(
@@ -23,12 +26,13 @@ def account(
     workers: int,
     *,
     resumed: int,
-) -> Manifest:
-    """The manifest of a run that has accepted a result of every task, sealed.
+) -> tuple[Manifest, bytes]:
+    """The manifest of a run that has accepted a result of every task, sealed, and its bytes.
 
     previous: digest of the manifest that it replaces, or "". resumed: how often it was gone on with.
     """
     last = outcome.reduces if plan.shards else outcome.maps
+    bad = [bad for result in outcome.maps for bad in result.bad]
     counters: dict[str, int] = {}
     for result in (*outcome.maps, *outcome.reduces):
         for name, count in result.counters.items():
@@ -38,7 +42,7 @@ def account(
             version=FORMAT_VERSION,
             job=plan.job,
             run_id=plan.run_id,
-            status=Status.SUCCEEDED,
+            status=Status.COMPLETED_WITH_ERRORS if bad else Status.SUCCEEDED,
             output=type(as_output(job.output)).__name__,
             code=plan.code,
             options=plan.options,
@@ -56,6 +60,8 @@ def account(
             key_names=tuple(job.key_names or ()),
             keyed=isinstance(job.reduce, Mapping),
             output_options=_reading(as_output(job.output)),
+            set_aside=tuple(result.set_aside for result in outcome.maps if result.set_aside),
+            bad=tuple(bad[:LISTED]),
             resumed=resumed,
         )
     )
@@ -90,5 +96,24 @@ def _totals(plan: Plan, maps: Sequence[Result], reduces: Sequence[Result]) -> To
         largest_shard_pairs=reduces[largest].work.pairs if reduces else 0,
         largest_key=skewed.largest_key,
         largest_key_pairs=skewed.largest_key_pairs,
+        set_aside=sum(result.work.set_aside for result in maps),
         undecodable=sum(result.work.undecodable for result in maps),
+        skewed=tuple(_skewed([result.work for result in reduces])),
     )
+
+
+_SKEW = 2
+"""A shard is skewed if it has more than so many times the mean,"""
+_LEAST_SKEWED = 10_000
+"""and so many pairs: below that nobody waits for it."""
+_NAMED = 3
+
+
+def _skewed(works: Sequence[Work]) -> Iterator[SkewedShard]:
+    """The largest of the skewed shards, the largest first."""
+    mean = sum(work.pairs for work in works) / max(1, len(works))
+    largest = sorted(range(len(works)), key=lambda shard: -works[shard].pairs)
+    for shard in largest[:_NAMED]:
+        work = works[shard]
+        if work.pairs > _SKEW * mean and work.pairs >= _LEAST_SKEWED:
+            yield SkewedShard(shard, work.pairs, work.bytes_in, work.largest_key, work.largest_key_pairs)

@@ -9,7 +9,7 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +21,8 @@ from mapreduce.codec import canonical_json, dump_job
 from mapreduce.coordinator.log import Acceptance, AcceptanceLog
 from mapreduce.coordinator.loop import Coordinator, Outcome
 from mapreduce.coordinator.state import Limits
-from mapreduce.datasets import as_output
+from mapreduce.datasets import as_output, as_source
+from mapreduce.datasets.replay import Replay
 from mapreduce.errors import (
     InputError,
     Interrupted,
@@ -31,7 +32,7 @@ from mapreduce.errors import (
     UserCodeError,
 )
 from mapreduce.executors.serial import SerialExecutor
-from mapreduce.job import Job
+from mapreduce.job import Input, Job, has_inputs
 from mapreduce.model import Manifest, Plan
 from mapreduce.place import Place, check_apart, check_output, has_work, place_of, run_directory
 from mapreduce.plan import make_plan, new_run_id
@@ -80,6 +81,7 @@ def run(
     limit: int | None = None,
     overwrite: bool = False,
     work: str | os.PathLike[str] | None = None,
+    replay: str | os.PathLike[str] | None = None,
     resume: bool | None = None,
     accept_new_code: bool = False,
     keep: bool = False,
@@ -96,6 +98,8 @@ def run(
     overwrite: replace a result that is there, after this one has succeeded.
     work: the directory for what a run needs while it runs; by default beside the output. A run goes on
         only where it is given again.
+    replay: the directory of a result of this job: read the records that were set aside there instead of the
+        source. The new result is of these records alone.
     resume: None goes on with a run of the same job to the same output that was killed, stopped or failed,
         where there is one: what it had accepted is not run again. True demands that there is one;
         False starts afresh.
@@ -115,6 +119,8 @@ def run(
     """
     if not isinstance(job, Job):
         raise JobError(f"run() got a {type(job).__name__}.", hint="Give it a Job.")
+    if replay is not None:
+        job = _replaying(job, replay)
     options = Options(on, workers, overwrite, keep, backups, fresh_process, observers, invocation)
     begin = _Begin.now()
     _check_options(options)
@@ -141,6 +147,17 @@ def run(
         finally:
             begun.lock.close()
         return _run_new(job, plan, place, options, begin, signals)
+
+
+def _replaying(job: Job, directory: str | os.PathLike[str]) -> Job:
+    """The job over the records that its result in a directory has set aside."""
+    again = [
+        Input(Replay(as_source(given.source), directory, number), given.map)
+        for number, given in enumerate(job.inputs)
+    ]
+    if has_inputs(job.source):
+        return replace(job, source=again)
+    return replace(job, source=again[0].source)
 
 
 @dataclass(frozen=True)
@@ -173,9 +190,9 @@ def _run_new(
     with _telling_what_is_kept(place, options), _memory_told(), run_directory(place, keep=options.keep):
         write_plan(place.store(), 1, plan, options.invocation)
         outcome, workers = _execute(job, plan, place, options, begin, signals, session=1)
-        manifest = account(job, plan, outcome, begin.date, previous, workers, resumed=0)
-        _commit(place, manifest)
-        return _publish_and_tell(job, place, manifest, options)
+        manifest, data = account(job, plan, outcome, begin.date, previous, workers, resumed=0)
+        _commit(place, data)
+        return _publish_and_tell(job, place, manifest, data, options)
 
 
 def _go_on(
@@ -189,8 +206,9 @@ def _go_on(
         _memory_told(),
         run_directory(place, begun.lock, keep=options.keep),
     ):
-        manifest = begun.committed
-        if manifest is None:
+        if begun.committed is not None:
+            manifest, data = begun.committed, canonical_json(begun.committed)
+        else:
             place.store().delete(layout.COMMIT)  # one that can't be read, or whose parts are gone
             if plan != begun.plan:
                 write_plan(place.store(), begun.plans + 1, plan, options.invocation)
@@ -198,9 +216,10 @@ def _go_on(
             outcome, workers = _execute(
                 job, plan, place, options, begin, signals, session=begun.session, restored=restored
             )
-            manifest = account(job, plan, outcome, begin.date, previous, workers, resumed=begun.session - 1)
-            _commit(place, manifest)
-        return _publish_and_tell(job, place, manifest, options)
+            resumed = begun.session - 1
+            manifest, data = account(job, plan, outcome, begin.date, previous, workers, resumed=resumed)
+            _commit(place, data)
+        return _publish_and_tell(job, place, manifest, data, options)
 
 
 @contextmanager
@@ -270,6 +289,7 @@ def _execute(
             executor,
             _limits(job, executor, options),
             AcceptanceLog(place.store(), session),
+            place.store(),
             restored=restored,
             observers=options.observers,
             stop_requested=signals.noted,
@@ -288,9 +308,11 @@ def _execute(
 def _limits(job: Job, executor: Executor, options: Options) -> Limits:
     """What attempts may take. In this process nothing can be stopped, so nothing is limited."""
     if isinstance(executor, SerialExecutor):
-        return Limits(job.max_attempts, backups=False)
+        return Limits(job.max_attempts, backups=False, quarantine=job.quarantine)
     budget = host.worker_budget(executor.workers) if job.memory is None else parse_size("memory", job.memory)
-    return Limits(job.max_attempts, job.timeout, budget, budget * executor.workers, options.backups)
+    return Limits(
+        job.max_attempts, job.timeout, budget, budget * executor.workers, options.backups, job.quarantine
+    )
 
 
 def _executor(job: Job, plan: Plan, place: Place, options: Options) -> Executor:
@@ -312,15 +334,15 @@ def _executor(job: Job, plan: Plan, place: Place, options: Options) -> Executor:
 # ---------------------------------------------------------------- commit
 
 
-def _commit(place: Place, manifest: Manifest) -> None:
+def _commit(place: Place, data: bytes) -> None:
     """One exclusive create decides; publishing follows from what it holds, and can be repeated."""
-    if not place.store().create(layout.COMMIT, canonical_json(manifest)):
+    if not place.store().create(layout.COMMIT, data):
         raise StorageError(f"Run {place.run_id} was committed by somebody else.")
 
 
-def _publish_and_tell(job: Job, place: Place, manifest: Manifest, options: Options) -> JobResult:
+def _publish_and_tell(job: Job, place: Place, manifest: Manifest, data: bytes, options: Options) -> JobResult:
     if published_by(place) is None:
-        manifests.publish(place.output_store(), manifest, overwrite=options.overwrite)
+        manifests.publish(place.output_store(), data, overwrite=options.overwrite)
     result = JobResult(place.output, manifest, as_output(job.output))
     result.deliveries = deliver_all(job.sinks, result)
     for observer in options.observers:

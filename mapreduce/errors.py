@@ -13,6 +13,7 @@ MapReduceError
 │   ├── DecodeError           bytes that are not text in the given encoding
 │   ├── RecordMalformed       a line or row that is not what the format asks for
 │   └── RecordTooLarge        a record over `max_record`
+├── QuarantineFull            mend what the bad records have in common, or allow more of them
 ├── UserCodeError             mend a function of the job
 │   ├── UserFunctionError     it raised
 │   ├── PairError             it gave something that is not a pair
@@ -94,6 +95,8 @@ class MapReduceError(Exception):
         self.trace = trace
         self.place = place or message
         self.output = output
+        self.records: range | None = None
+        """Numbers, within its split, of the records that a careful attempt was at when it ended."""
 
     def __str__(self) -> str:
         return ("\n" if "\n" in self.message else " ").join(filter(None, (self.message, self.hint)))
@@ -180,13 +183,20 @@ class DecodeError(InputError):
 class RecordMalformed(InputError):
     """A line is no JSON, or a row does not fit the table."""
 
-    advice = "Mend the file, or read it with `Text` and let the map skip such lines."
+    advice = "Mend the file, or set such records aside with `on_error=Quarantine(…)`."
 
 
 class RecordTooLarge(InputError):
     """A record is longer than `max_record`."""
 
     advice = "Raise `max_record`, or give the right record separator."
+
+
+class QuarantineFull(MapReduceError):
+    """More records were set aside than `on_error=Quarantine(…)` allows."""
+
+    category = "data"
+    advice = "Mend what the causes name, or allow more: `Quarantine(max_records=…, max_fraction=…)`."
 
 
 class UserCodeError(MapReduceError):

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from mapreduce.errors import MapReduceError
-from mapreduce.model import AttemptRecord, Manifest
+from mapreduce.model import AttemptRecord, BadRecord, Manifest, SkewedShard, Totals
 from mapreduce.units import show_size
 
 _ESCAPES = {"\n": r"\n", "\t": r"\t", "\r": r"\r"}
@@ -93,10 +93,11 @@ def _facts(manifest: Manifest) -> Iterator[tuple[str, str]]:
             "largest shard",
             f"{totals.largest_shard}, {count(totals.largest_shard_pairs, 'pair')} to reduce",
         )
-    if totals.largest_key_pairs >= max(1_000, totals.pairs / _SKEW):
-        share = f"{100 * totals.largest_key_pairs / totals.pairs:.0f} %"
-        pairs = count(totals.largest_key_pairs, "pair")
-        yield "skew", f"the key {visible(totals.largest_key)} has {pairs}, {share} of all, for one task"
+    yield "skew", _skew(totals)
+    if totals.set_aside:
+        yield "set aside", count(totals.set_aside, "bad record")
+        for line in lines_of_causes(manifest.bad).splitlines()[1:]:
+            yield "", line.strip()
     if totals.undecodable:
         yield "not text", f"{count(totals.undecodable, 'line')} with bytes that errors= let pass"
     yield "counters", ", ".join(f"{visible(name)} {n:,}" for name, n in manifest.counters.items())
@@ -107,6 +108,27 @@ def _facts(manifest: Manifest) -> Iterator[tuple[str, str]]:
 
 _SKEW = 10
 """A key is named if it has more than one of so many pairs."""
+_CUT_KEY = "combine in the map (an aggregate, combine=), or cut the key into several"
+_MORE_SHARDS = "give more shards, or a partition that spreads them"
+
+
+def _skew(totals: Totals) -> str:
+    """Where most of the work was one task's, and what to do."""
+    told = [_skewed_shard(shard) for shard in totals.skewed]
+    keys = any(shard.key_pairs > shard.pairs / 2 for shard in totals.skewed)
+    if totals.largest_key_pairs >= max(1_000, totals.pairs / _SKEW):
+        share = f"{100 * totals.largest_key_pairs / totals.pairs:.0f} %"
+        pairs = count(totals.largest_key_pairs, "pair")
+        told.insert(0, f"the key {visible(totals.largest_key)} has {pairs}, {share} of all, for one task")
+        keys = True
+    return f"{'; '.join(told)}: {_CUT_KEY if keys else _MORE_SHARDS}" if told else ""
+
+
+def _skewed_shard(shard: SkewedShard) -> str:
+    key = (
+        f", {shard.key_pairs:,} of the key {visible(shard.key)}" if shard.key_pairs > shard.pairs / 2 else ""
+    )
+    return f"shard {shard.shard} has {count(shard.pairs, 'pair')}, {show_size(shard.bytes_in)}{key}"
 
 
 def _bytes(manifest: Manifest) -> str:
@@ -138,8 +160,8 @@ def phases(manifest: Manifest) -> str:
     return duration(seconds.get("total", 0.0)) + (f" ({', '.join(parts)})" if parts else "")
 
 
-def causes(attempts: Sequence[AttemptRecord]) -> list[tuple[int, str]]:
-    """What went wrong in attempts, grouped by cause, the most frequent first: (number, an example).
+def causes(attempts: Sequence[AttemptRecord | BadRecord]) -> list[tuple[int, str]]:
+    """What went wrong in attempts, or with records, by cause, the most frequent first: (number, an example).
 
     Errors of one class and place have one cause; places that differ only in the numbers of processes,
     tasks, files and offsets are one.
@@ -151,6 +173,16 @@ def causes(attempts: Sequence[AttemptRecord]) -> list[tuple[int, str]]:
             kinds.setdefault((attempt.kind, place), []).append(attempt.error)
     found = [(len(kind), visible(kind[0].split("\n", 1)[0])) for kind in kinds.values()]
     return sorted(found, key=lambda item: -item[0])
+
+
+def lines_of_causes(bad: Sequence[BadRecord]) -> str:
+    """The causes of bad records as lines that follow a message."""
+    told = [f"\n  {number:,} × {example}" for number, example in causes(bad)]
+    more = len(told) - _CAUSES
+    return "".join(told[:_CAUSES]) + (f"\n  … and {count(more, 'other cause')}" if more > 0 else "")
+
+
+_CAUSES = 5
 
 
 def is_of_cause(attempt: AttemptRecord, error: MapReduceError) -> bool:

@@ -14,6 +14,7 @@ from mapreduce.errors import JobError
 from mapreduce.functions import Identity, takes_blocks, takes_frames
 from mapreduce.ordering import TotalOrder
 from mapreduce.protocols import FrameSource, Output, Sink, Source
+from mapreduce.quarantine import Quarantine
 from mapreduce.units import parse_size, show_size
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
@@ -72,6 +73,8 @@ class Job:
     """(value) → what a key's values are ordered by, compared as keys are; ties stay in input order."""
     side: Mapping[str, Any] = field(default_factory=dict)
     """Small data that every function reads as `ctx.side[name]`; sent once to each worker."""
+    on_error: Literal["fail"] | Quarantine = "fail"
+    """What a bad record does: it fails the run, or is set aside, as far as the `Quarantine` allows."""
     max_attempts: int = 4
     """Attempts a task."""
     timeout: float | None = None
@@ -97,6 +100,7 @@ class Job:
         partition: Callable[[Any], int] | TotalOrder | None = None,
         order_values: Callable[[Any], Any] | None = None,
         side: Mapping[str, Any] | None = None,
+        on_error: Literal["fail"] | Quarantine = "fail",
         max_attempts: int = 4,
         timeout: float | None = None,
         memory: int | str | None = None,
@@ -114,6 +118,11 @@ class Job:
         if has_inputs(self.source):
             return tuple(self.source)  # type: ignore[arg-type]
         return (Input(self.source, self.map),)  # type: ignore[arg-type]
+
+    @property
+    def quarantine(self) -> Quarantine | None:
+        """What `on_error` allows; None: a bad record fails the run."""
+        return self.on_error if isinstance(self.on_error, Quarantine) else None
 
     @property
     def combines(self) -> bool:
@@ -194,6 +203,11 @@ def _validate(job: Any) -> None:
             f"Job {job.name}: memory={job.memory!r} is too little for a worker.",
             f"An interpreter with its libraries takes half of {show_size(LEAST_MEMORY)}: give that or more.",
         )
+    _demand(
+        job.on_error == "fail" or isinstance(job.on_error, Quarantine),
+        f"Job {job.name}: on_error={job.on_error!r}.",
+        'Give "fail", or Quarantine(max_records=…, max_fraction=…).',
+    )
     _demand(
         isinstance(job.side, dict) and all(isinstance(key, str) for key in job.side),
         f"Job {job.name}: side is no dict with names.",

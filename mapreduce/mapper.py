@@ -7,13 +7,15 @@ import inspect
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from itertools import chain, islice, repeat
 from operator import countOf
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from mapreduce.codec import MutableValues
 from mapreduce.context import Context
+from mapreduce.datasets.blocks import Selection, record_of, size_of
 from mapreduce.errors import MapReduceError, PairError, UserFunctionError
 from mapreduce.failures import interrupts, located, user_error
 from mapreduce.forks import end_in_child
@@ -29,9 +31,11 @@ from mapreduce.functions import (
 from mapreduce.job import Job
 from mapreduce.model import Location, Split, Work
 from mapreduce.protocols import Block, FrameBlock, RecordWriter, Report, Source
-from mapreduce.shuffle.buffer import Buffer, make_buffer
+from mapreduce.shuffle.buffer import Buffer, Keep, make_buffer
 from mapreduce.shuffle.columns import Pairs
 from mapreduce.shuffle.frames import as_frame, frame_pairs, write_rows
+from mapreduce.shuffle.segments import SegmentWriter
+from mapreduce.sifting import Sieve, is_of_a_record
 from mapreduce.signatures import with_context
 from mapreduce.timing import Timed
 
@@ -42,42 +46,92 @@ SETTLE_PAIRS = 2**13
 SETTLE_BLOCKS = 16
 """So many pairs become columns at once, and blocks wait for that at the most."""
 
+BLOCK_PAIRS = 2**16
+"""Pairs of one block that wait at the most: a record may give any number of them."""
+
 SAMPLE_BLOCKS = 64
 
 _HINT = "A map gives an iterable of 2-tuples (key, value), or None for nothing."
 
 
-def run_map(
-    job: Job, source: Source, split: Split, context: Context, report: Report
-) -> tuple[Pairs | None, Work]:
-    """Map a split; the pairs in emit order, combined where the job allows it."""
+class Part(Protocol):
+    """Where the records of a job without reduce go."""
 
-    def target(careful: bool) -> _PairTarget:
-        return _PairTarget(make_buffer(job, _combiner(job, context)), careful)
+    @property
+    def writer(self) -> RecordWriter: ...
+
+
+P = TypeVar("P", bound=Part)
+
+
+def run_map(
+    job: Job,
+    source: Source,
+    split: Split,
+    context: Context,
+    report: Report,
+    writer: SegmentWriter,
+    sieve: Sieve | None = None,
+) -> Work:
+    """Map a split; the pairs go to the writer in emit order, combined where the job allows it.
+
+    sieve: bad records are marked in it and left out, instead of failing the attempt.
+    """
+
+    def target(careful: bool, keep: Keep) -> _PairTarget:
+        return _PairTarget(make_buffer(job, _combiner(job, context), keep), careful)
 
     function = job.inputs[split.input].map
-    mapping = _Mapping(function, context, target)
-    try:
-        with set_up("map", function, context):
-            work = mapping.run(source, split, report)
-    except MutableValues:
+    mapping = _Mapping(function, context, lambda careful: target(careful, _keep_nothing), sieve)
+    careful = False
+    while True:
+        mapping.target = target(careful, mapping.keeping(writer.add))
+        try:
+            with set_up("map", function, context):
+                work = mapping.run(source, split, report)
+            break
+        except MutableValues:
+            if careful:
+                raise
+            careful = True
+        except MapReduceError as error:
+            mapping.sift(error, source, split)
         context.counters.clear()
-        mapping.target = target(True)
-        with set_up("map", function, context):
-            work = mapping.run(source, split, report)
-    pairs = mapping.target.finish()
-    return pairs, replace(work, pairs=work.pairs + mapping.target.streamed)
+        writer.restart()
+    mapping.target.finish()
+    return replace(work, pairs=work.pairs + mapping.target.streamed)
+
+
+def _keep_nothing(pairs: Pairs) -> None:
+    """For a search: the pairs are given a second time."""
 
 
 def run_map_only(
-    job: Job, source: Source, split: Split, writer: RecordWriter, context: Context, report: Report
-) -> Work:
-    """Map a split of a job without reduce: what the function gives are records, written as they are."""
+    job: Job,
+    source: Source,
+    split: Split,
+    parts: Callable[[], AbstractContextManager[P]],
+    trial: Callable[[], RecordWriter],
+    context: Context,
+    report: Report,
+    sieve: Sieve | None = None,
+) -> tuple[P, Work]:
+    """Map a split of a job without reduce: what the function gives are records, written as they are.
+
+    parts: opens a part, anew if bad records were found in the middle. trial: a writer of nothing.
+    """
     function = job.inputs[split.input].map
     if isinstance(function, Identity):
         function = PassThrough()
-    with set_up("map", function, context):
-        return _Mapping(function, context, lambda _: _RecordTarget(writer)).run(source, split, report)
+    mapping = _Mapping(function, context, lambda _: _RecordTarget(trial()), sieve)
+    while True:
+        try:
+            with parts() as part, set_up("map", function, context):
+                mapping.target = _RecordTarget(part.writer)
+                return part, mapping.run(source, split, report)
+        except MapReduceError as error:
+            mapping.sift(error, source, split)
+        context.counters.clear()
 
 
 def _combiner(job: Job, context: Context) -> Callable[[Any, list[Any]], Any] | None:
@@ -103,11 +157,18 @@ class _Mapping:
     """Calls the function block by block; when a block fails, finds the record that did it."""
 
     def __init__(
-        self, function: Callable[..., Any], context: Context, make_target: Callable[[bool], Any]
+        self,
+        function: Callable[..., Any],
+        context: Context,
+        make_target: Callable[[bool], Any],
+        sieve: Sieve | None = None,
     ) -> None:
         self._function = function
+        self._context = context
         self._make_target = make_target
-        self.target = make_target(False)
+        self._sieve = sieve
+        self._unkept: BaseException | None = None
+        self.target: Any = None
         self._unsettled: list[Any] = []
         self._process = os.getpid()
         self._last_record = context.last_record
@@ -116,36 +177,96 @@ class _Mapping:
             _framer(function, context) if self._frames else _streamer(function, context)
         )
 
+    def keeping(self, keep: Keep) -> Keep:
+        """The same, where what goes wrong is no fault of the records that are at hand."""
+
+        def kept(pairs: Pairs) -> None:
+            try:
+                keep(pairs)
+            except BaseException as error:
+                self._unkept = error
+                raise
+
+        return kept
+
     def run(self, source: Source, split: Split, report: Report) -> Work:
         records = size = pairs = 0
         user = 0.0
         self._unsettled.clear()
         undecodable = getattr(source, "undecodable", 0)
         reported = time.perf_counter()
-        for block in self._blocks(source, split):
-            spent, made = self._take(block)
-            end_in_child(self._process)
-            records += block.frame.height if self._frames else len(block.records)
-            size += block.size
-            pairs += made
-            user += spent
-            now = time.perf_counter()
-            if now - reported > 0.2:
-                report(size, records, pairs)
-                reported = now
+        with self._sieve.passing(source) if self._sieve else nullcontext():
+            for block in self._blocks(source, split):
+                spent, made = self._take(block)
+                end_in_child(self._process)
+                records += block.frame.height if self._frames else len(block.records)
+                size += block.size
+                pairs += made
+                user += spent
+                now = time.perf_counter()
+                if now - reported > 0.2:
+                    report(size, records, pairs)
+                    reported = now
         self._take(None)
         if self._last_record:
             self._last_record.clear()
+        set_aside = len(self._sieve.found) if self._sieve else 0
         return Work(
-            records=records,
+            records=records + set_aside,
             pairs=pairs,
             bytes_in=size,
             user_seconds=user,
             undecodable=getattr(source, "undecodable", 0) - undecodable,
+            set_aside=set_aside,
         )
 
     def _blocks(self, source: Any, split: Split) -> Iterator[Any]:
-        return source.read_frames(split) if self._frames else source.read(split)  # type: ignore[no-any-return]
+        blocks: Iterator[Any] = source.read_frames(split) if self._frames else source.read(split)
+        asked = self._last_record or (self._sieve and self._sieve.marked)
+        return self._numbered(blocks) if asked else blocks
+
+    def _numbered(self, blocks: Iterable[Any]) -> Iterator[Selection]:
+        """Blocks that know the numbers of their records within the split, without the bad ones."""
+        number = 0
+        for block in blocks:
+            height = size_of(block)
+            chosen = Selection(block, range(height), number)
+            number += height
+            if self._sieve:
+                chosen = self._sieve.rest(chosen)
+            if self._frames and self._last_record and self._last_record.suspects(chosen):
+                yield from (Selection(chosen, [index]) for index in range(size_of(chosen)))
+            elif size_of(chosen):
+                yield chosen
+
+    # ------------------------------------------------------------ bad records
+
+    def sift(self, error: MapReduceError, source: Source, split: Split) -> None:
+        """Mark all bad records of the split. Raises `error` if it is of no record that fails by itself."""
+        if self._sieve is None or not is_of_a_record(error):
+            raise error
+        before = self._sieve.marked
+        with set_up("map", self._function, self._context), self._sieve.passing(source):
+            read = source.read_frames(split) if self._frames else source.read(split)  # type: ignore[attr-defined]
+            for block in self._numbered(read):
+                self._sift_block(self._sieve, block)
+        if self._sieve.marked == before:
+            raise error
+
+    def _sift_block(self, sieve: Sieve, block: Selection) -> None:
+        """Halve the block for as long as it fails, down to the records that fail alone."""
+        found = self._failure(block)
+        if found is None:
+            return
+        height = size_of(block)
+        if height > 1:
+            self._sift_block(sieve, Selection(block, range(height // 2)))
+            self._sift_block(sieve, Selection(block, range(height // 2, height)))
+            return
+        error = self._error(found, block.location, record_of(block, 0))
+        if not is_of_a_record(error):
+            raise error
+        sieve.mark(block.number(0), error)
 
     def _give(self, target: Any, block: Any) -> tuple[float, int]:
         """Let the function work on a block, and the target take what it gives."""
@@ -173,6 +294,8 @@ class _Mapping:
         except interrupts():
             raise
         except BaseException as error:
+            if error is self._unkept:
+                raise
             raise self._culprit(error) from error
         finally:
             gc.enable()
@@ -185,7 +308,7 @@ class _Mapping:
                     return self._frame_error(block, found)
                 continue
             for index, record in enumerate(block.records):
-                if found := self._failure(_Single(block, index)):
+                if found := self._failure(Selection(block, [index])):
                     return self._error(found, block.locate(index), record)
         if isinstance(error, MapReduceError):
             return error
@@ -193,14 +316,18 @@ class _Mapping:
 
     def _failure(self, block: Any) -> BaseException | None:
         """What goes wrong with a block alone, if anything does."""
-        target = self._make_target(True)
-        try:
-            self._give(target, block)
-            target.settle(now=True)
-        except interrupts():
-            raise
-        except BaseException as found:  # noqa: BLE001 - it is returned
-            return found
+        for careful in (False, True):
+            target = self._make_target(careful)
+            try:
+                self._give(target, block)
+                target.settle(now=True)
+            except interrupts():
+                raise
+            except MutableValues:
+                continue
+            except BaseException as found:  # noqa: BLE001 - it is returned
+                return found
+            return None
         return None
 
     def _frame_error(self, block: FrameBlock, error: BaseException) -> MapReduceError:
@@ -208,9 +335,9 @@ class _Mapping:
         start, stop = 0, block.frame.height
         while stop - start > 1:
             middle = (start + stop) // 2
-            if found := self._failure(_Rows(block, start, middle)):
+            if found := self._failure(Selection(block, range(start, middle))):
                 error, stop = found, middle
-            elif found := self._failure(_Rows(block, middle, stop)):
+            elif found := self._failure(Selection(block, range(middle, stop))):
                 error, start = found, middle
             else:
                 return self._error(error, block.location, None)
@@ -221,30 +348,6 @@ class _Mapping:
         if isinstance(error, MapReduceError) and not isinstance(error, UserFunctionError):
             return located(error, f"map {function_name(self._function)}, {location}", record)
         return located(user_error(error, where), "", record)
-
-
-class _Single:
-    """One record of a block, as a block."""
-
-    def __init__(self, block: Block, index: int) -> None:
-        self.records = [block.records[index]]
-        self.location = block.locate(index)
-        self.size = self.location.length
-
-    def locate(self, index: int) -> Location:
-        return self.location
-
-
-class _Rows:
-    """Some rows of a frame, as a block."""
-
-    def __init__(self, block: FrameBlock, start: int, stop: int) -> None:
-        self.frame = block.frame.slice(start, stop - start)
-        self.location = block.location
-        self._block, self._start = block, start
-
-    def locate(self, index: int) -> Location:
-        return self._block.locate(self._start + index)
 
 
 # ---------------------------------------------------------------- calling the function
@@ -286,10 +389,10 @@ def _careful(
     return singly
 
 
-def _noted(block: Block, context: Context) -> Iterator[Any]:
+def _noted(block: Any, context: Context) -> Iterator[Any]:
     for index, record in enumerate(_located(block, context)):
         if context.last_record:
-            context.last_record.note(block.locate(index), record)
+            context.last_record.note(block.locate(index), record, block.number(index))
         yield record
 
 
@@ -297,10 +400,12 @@ def _framer(function: Callable[..., Any], context: Context) -> Callable[[FrameBl
     """How the function is called for a frame."""
     call = with_context(function, context)
 
-    def framed(block: FrameBlock) -> Any:
+    def framed(block: Any) -> Any:
         context.at(block)
         if context.last_record:
-            context.last_record.note(block.location, None)
+            height = size_of(block)
+            row = record_of(block, 0) if height == 1 else None
+            context.last_record.note(block.location, row, block.number(0), height)
         return as_frame(call(block.frame))
 
     return framed
@@ -379,17 +484,25 @@ class _PairTarget:
                 return spent, made
             made += len(batch)
             self._buffer.add(*_unzipped(batch))
+            if self._buffer.waiting() >= BLOCK_PAIRS:
+                self._buffer.settle()
 
     def _take_carefully(self, stream: Iterator[Any]) -> tuple[float, int]:
         timed = Timed(stream)
         keys: list[Any] = []
         packed: list[bytes] = []
+        made = 0
         for pair in timed:
             (key,), (value,) = _unzipped([pair])
             keys.append(key)
             packed.append(self._buffer.pack(value))
+            made += 1
+            if len(keys) == BLOCK_PAIRS:
+                self._buffer.add_packed(keys, packed)
+                self._buffer.settle()
+                keys, packed = [], []
         self._buffer.add_packed(keys, packed)
-        return timed.seconds, len(keys)
+        return timed.seconds, made
 
     def _take_repeated(self, keys: Iterator[Any], value: Any) -> tuple[float, int]:
         """Most blocks are counted as the keys are given, which leaves the processor's cache alone.
@@ -417,8 +530,9 @@ class _PairTarget:
             made += len(batch)
             self._buffer.add_repeated(batch, value)
 
-    def finish(self) -> Pairs | None:
-        return self._buffer.finish()
+    def finish(self) -> None:
+        """Hand over what is left."""
+        self._buffer.finish()
 
     @property
     def streamed(self) -> int:

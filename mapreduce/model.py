@@ -17,6 +17,8 @@ class Status(StrEnum):
     """How a run ended."""
 
     SUCCEEDED = "SUCCEEDED"
+    COMPLETED_WITH_ERRORS = "COMPLETED_WITH_ERRORS"
+    """The result is committed, without the records that were set aside."""
     FAILED = "FAILED"
     CANCELLED = "CANCELLED"
 
@@ -48,6 +50,26 @@ class InputFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Stretch:
+    """A stretch of a gzip file that can be read by itself, as it was when the run was planned."""
+
+    bit: int
+    """Where its first block, or the member that begins it, begins: bits of the stored file, the lowest one of
+    each byte first."""
+    start: int
+    """Its first plain byte, counted in the file."""
+    stop: int
+    crc: int
+    """crc32 of all plain bytes before it."""
+    crc_after: int
+    """The same with those of the stretch."""
+    before: int = -1
+    """The plain byte before it; -1: none."""
+    window: str = ""
+    """Plain bytes before it that its data may copy from, by zlib and base64; "" where a member begins."""
+
+
+@dataclass(frozen=True, slots=True)
 class Cut:
     """A range of a file, as a source proposes it: stored bytes, or what the format counts in.
 
@@ -58,16 +80,19 @@ class Cut:
     start: int
     stop: int
     more: tuple[InputFile, ...] = ()
+    stretch: Stretch | None = None
+    """Of a compressed file that is cut: what `start` and `stop` mean in it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
     """A part of the input: for lines, the records of `file` whose first byte lies in [start, stop).
 
-    For a compressed file the range is the whole file, and start and stop are stored bytes. For
-    records in memory they are indexes. For Parquet they are stored bytes as well: the split has the
-    row groups whose first byte lies in [start, stop). `records`, where it is set, is the number of
-    records to read from the split's start.
+    For a compressed file start and stop are stored bytes, and the range is the whole file, unless
+    there is a `stretch`: then the first bytes of the split's records lie in that. For records in
+    memory they are indexes. For Parquet they are stored bytes as well: the split has the row groups
+    whose first byte lies in [start, stop). `records`, where it is set, is the number of records to
+    read from the split's start.
     """
 
     index: int
@@ -79,6 +104,12 @@ class Split:
     """Files that are read whole after the range."""
     input: int = 0
     """Which of the job's inputs it belongs to."""
+    stretch: Stretch | None = None
+
+    @classmethod
+    def of(cls, index: int, cut: Cut, *, records: int | None = None, input: int = 0) -> Split:
+        """The split that a source has proposed."""
+        return cls(index, cut.file, cut.start, cut.stop, records, cut.more, input, cut.stretch)
 
     @property
     def size(self) -> int:
@@ -138,19 +169,26 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Chunk:
-    """A stretch of rows of one shard, in place order, in a map attempt's data object."""
+class SortedRun:
+    """Pairs of a map attempt in the order of their places; with all its runs, in that of emission.
 
-    shard: int
-    place: int
-    """Hash of the first row's key."""
+    A map that gave more than fits into memory has several.
+    """
+
+    layout: str
+    """Types of the columns of every chunk."""
+    index: bytes
+    """Of its chunks, as `chunks` packs it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Where a map's sample of keys, as `ordering` says, lies in its data object."""
+
     offset: int
     length: int
-    rows: int
-    digest: str
-    first: str = ""
-    """Where parts follow the key order: the beginning of the first key's order bytes, in hexadecimal
-    digits; `shard` is 0 then."""
+    digest: bytes
+    """xxh3_128 of the bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +210,20 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class BadRecord:
+    """A record that was set aside, and why."""
+
+    location: Location
+    kind: str
+    """Class of the error."""
+    error: str
+    record: str
+    """Its beginning, as text."""
+    place: str = ""
+    """What failed: equal for errors that have one cause."""
+
+
+@dataclass(frozen=True, slots=True)
 class Work:
     """What an attempt did and what it cost."""
 
@@ -179,6 +231,8 @@ class Work:
     """Records read by a map, or given by a reduce."""
     pairs: int = 0
     """Pairs given by a map's function, or read by a reduce."""
+    pairs_out: int = 0
+    """Pairs, or states of aggregates, that a map stored."""
     groups: int = 0
     bytes_in: int = 0
     bytes_out: int = 0
@@ -192,6 +246,8 @@ class Work:
     largest_key_pairs: int = 0
     undecodable: int = 0
     """Lines with bytes that are no text, which `errors=` let pass."""
+    set_aside: int = 0
+    """Records, among `records`, that were bad."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,32 +275,37 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Segments:
-    """Where a reduce finds what one map attempt made for its shard."""
+    """Where a reduce finds its part of one run of a map attempt."""
 
     map_index: int
     name: str
     layout: str
-    chunks: tuple[Chunk, ...]
+    index: bytes
+    """Of the chunks, as `chunks` packs it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a successful attempt hands in. A map has `chunks`, the last stage a `part`."""
+    """What a successful attempt hands in. A map has `runs`, the last stage a `part`."""
 
     work: Work
     counters: dict[str, int]
     name: str = ""
     """The data object of a map attempt."""
-    layout: str = ""
-    """Types of the columns of every chunk."""
-    chunks: tuple[Chunk, ...] = ()
+    size: int = 0
+    """Bytes of the data object."""
+    runs: tuple[SortedRun, ...] = ()
     digest: str = ""
     """Of the content: equal for attempts that made equal data, whatever their names."""
     part: Part | None = None
     inputs: str = ""
     """For a reduce: the digest of all the map results that were current when it was sent."""
-    sketch: tuple[str, ...] = ()
-    """For a map whose parts follow the key order: its sample of keys, as `ordering` says."""
+    sample: Sample | None = None
+    """For a map whose parts follow the key order."""
+    set_aside: Part | None = None
+    """The file of a map's bad records."""
+    bad: tuple[BadRecord, ...] = ()
+    """The first of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +323,18 @@ class AttemptRecord:
     """Class of the error."""
     place: str = ""
     """What failed: equal for errors that have one cause."""
+
+
+@dataclass(frozen=True, slots=True)
+class SkewedShard:
+    """A shard with several times as many pairs as the others have."""
+
+    shard: int
+    pairs: int
+    bytes_in: int
+    key: str
+    """The key with the most pairs, as text, and how many it has; "" where that is not known."""
+    key_pairs: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +359,10 @@ class Totals:
     largest_key_pairs: int = 0
     undecodable: int = 0
     """Lines with bytes that are no text, which `errors=` let pass."""
+    skewed: tuple[SkewedShard, ...] = ()
+    """The largest of those that were much larger than the mean."""
+    set_aside: int = 0
+    """Bad records, which contributed nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,6 +403,10 @@ class Manifest:
     """Records are dicts whose field `key` is a group's key: those of a dict of aggregates."""
     output_options: str = ""
     """What reading the parts needs, as a JSON object of the dataset's options; "" for nothing."""
+    set_aside: tuple[Part, ...] = ()
+    """Files of bad records, in input order, relative to the output."""
+    bad: tuple[BadRecord, ...] = ()
+    """The first bad records, in input order."""
     resumed: int = 0
     """How often the run had ended before its end, and was gone on with."""
     digest: str = ""

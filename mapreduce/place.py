@@ -271,7 +271,7 @@ def _remove_garbage(output: Path, has_ended: Callable[[str], bool]) -> None:
         writers = {path: layout.writer_of(path.name) for path in output.iterdir()}
         ended = [path for path, writer in writers.items() if writer and has_ended(writer)]
         try:
-            named = {part.name for part in manifests.load(output).parts} if ended else set()
+            named = manifests.names_of_files(output) if ended else set()
         except ManifestError:
             if (output / layout.MANIFEST).exists():  # and can't be read: it may name anything
                 return

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from mapreduce.codec import canonical_json, dump_value, sha256
-from mapreduce.datasets import FileDataset, Parquet, as_output, as_source
+from mapreduce.datasets import FileDataset, LineDataset, Parquet, as_output, as_source
 from mapreduce.errors import InputMissing, JobError, ValueTypeError
 from mapreduce.fingerprint import fingerprint
 from mapreduce.job import Job
@@ -45,14 +45,17 @@ def make_plan(job: Job, run_id: str, limit: int | None = None) -> Plan:
                 hint="Check the pattern; an empty input is fine with allow_empty=True.",
             )
         files += found
-        cuts = _split(source, found, number)
+        cuts = _split(source, found, number, read_ahead=limit is None)
         splits += cuts if limit is None else _first_records(source, cuts, limit)
     shards = _shards(job, files)
     _demand_schema(job, shards or len(splits))
     return Plan(
         run_id=run_id,
         job=job.name,
-        splits=tuple(replace(split, index=index) for index, split in enumerate(splits)),
+        splits=tuple(
+            split if split.index == index else replace(split, index=index)
+            for index, split in enumerate(splits)
+        ),
         inputs=tuple(files),
         shards=shards,
         code=sha256(canonical_json(functions)),
@@ -65,11 +68,12 @@ def make_plan(job: Job, run_id: str, limit: int | None = None) -> Plan:
     )
 
 
-def _split(source: Source, files: Sequence[InputFile], number: int) -> list[Split]:
-    return [
-        Split(index, cut.file, cut.start, cut.stop, more=cut.more, input=number)
-        for index, cut in enumerate(source.splits(files))
-    ]
+def _split(source: Source, files: Sequence[InputFile], number: int, *, read_ahead: bool) -> list[Split]:
+    if isinstance(source, LineDataset):
+        cuts = source.splits(files, read_ahead=read_ahead)
+    else:
+        cuts = source.splits(files)
+    return [Split.of(index, cut, input=number) for index, cut in enumerate(cuts)]
 
 
 def _demand_schema(job: Job, parts: int) -> None:
@@ -114,6 +118,7 @@ def _settings(job: Job, limit: int | None) -> dict[str, str]:
         "by_key": _text(isinstance(job.partition, TotalOrder)),
         "key_names": _text(job.key_names),
         "side": fingerprint(job.side),
+        "on_error": "quarantine" if job.quarantine else "fail",
         **_described("output", as_output(job.output)),
     }
     for number, given in enumerate(job.inputs):

@@ -5,28 +5,43 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
+from pathlib import Path
 from typing import Any, cast
 
 import polars as pl
 
+from mapreduce import chunks
 from mapreduce.aggregates import Aggregate, Together, as_aggregate
 from mapreduce.context import Context
 from mapreduce.errors import KeyTypeError, MapReduceError, RecordError, UserFunctionError
 from mapreduce.failures import interrupts, is_raised_by_user, located, safe_repr, user_error
+from mapreduce.figures import count
 from mapreduce.functions import function_name, set_up, takes_frames
 from mapreduce.job import Job
 from mapreduce.keys import order_bytes
 from mapreduce.model import Segments, Work
 from mapreduce.ordering import Range
 from mapreduce.protocols import RecordWriter, Report, Store
+from mapreduce.room import Room
 from mapreduce.shuffle.columns import Pairs, concat, python_keys
+from mapreduce.shuffle.folding import as_objects, folded
 from mapreduce.shuffle.frames import REDUCE_HINT, as_frame, group_frames, pairs_frame, write_rows
 from mapreduce.shuffle.groups import Values, grouped, ordered
 from mapreduce.shuffle.placing import within
 from mapreduce.shuffle.segments import read_segments
-from mapreduce.shuffle.states import finish_columns
-from mapreduce.shuffle.streaming import GroupSizes, StreamedValues, is_large, streamed
+from mapreduce.shuffle.sorting import Slice
+from mapreduce.shuffle.states import finish_columns, join_states
+from mapreduce.shuffle.streaming import (
+    Alone,
+    GroupSizes,
+    StreamedValues,
+    ordered_values,
+    sorted_runs,
+    stored_bytes,
+)
 from mapreduce.signatures import with_context
 from mapreduce.timing import Timed
 
@@ -37,74 +52,56 @@ SHOWN_KEY = 100
 """Characters of a key that are kept to name it."""
 
 
-def run_reduce(
-    job: Job,
-    store: Store,
-    inputs: Sequence[Segments],
-    wanted: Range | None,
-    writer: RecordWriter,
-    context: Context,
-    report: Report,
-) -> Work:
-    """Reduce one shard. `inputs` are the maps' segments in map order; of them the keys in `wanted`.
+@dataclass(frozen=True)
+class Shard:
+    """What a reduce attempt reads, and what it may hold of that.
 
-    A shard that is larger than a range of it may be is streamed, unless its states or its groups are
-    taken as columns.
+    inputs: parts of the maps' runs in input order; of them the keys in `wanted`. scratch: a directory
+    for files without names.
     """
-    by_columns = job.combines or takes_frames(job.reduce)
+
+    index: int
+    store: Store
+    inputs: Sequence[Segments]
+    wanted: Range | None
+    room: Room
+    scratch: Path
+
+    @property
+    def size(self) -> int:
+        """Stored bytes."""
+        return stored_bytes(self.inputs)
+
+    def pairs(self, report: Report) -> Iterator[Pairs]:
+        """Bit by bit, in input order."""
+        size = rows = 0
+        for segments in self.inputs:
+            for stored in read_segments(self.store, segments):
+                pairs = within(stored, self.wanted) if self.wanted else stored
+                if len(pairs):
+                    rows += len(pairs)
+                    yield pairs
+            size += chunks.stored_bytes(segments.index)
+            report(size, 0, rows)
+
+
+def run_reduce(job: Job, shard: Shard, writer: RecordWriter, context: Context, report: Report) -> Work:
+    """Reduce one shard: as a whole, or where it is larger than what may be held at once by way of a file."""
+    size = shard.size
     with set_up("reduce", job.reduce, context):
-        if is_large(inputs) and not by_columns:
-            work = _reduce_streamed(job, store, inputs, wanted, writer, context)
+        if size > shard.room.at_once:
+            work = _Large(job, shard, writer, context).run(report)
         else:
-            work = _reduce_whole(job, store, inputs, wanted, writer, context, report)
+            work = _reduce_whole(job, shard, writer, context, report)
     if context.last_record:
         context.last_record.clear()
-    size = sum(chunk.length for segments in inputs for chunk in segments.chunks)
     return replace(work, records=writer.records, bytes_in=size)
 
 
-def _reduce_streamed(
-    job: Job,
-    store: Store,
-    inputs: Sequence[Segments],
-    wanted: Range | None,
-    writer: RecordWriter,
-    context: Context,
-) -> Work:
-    sizes = GroupSizes()
-    sort_key = _sort_key(job.order_values) if job.order_values else None
-
-    def batches() -> Iterator[list[Group]]:
-        for key, values in streamed(store, inputs, wanted, store.root, sizes):
-            given = StreamedValues(iter(sorted(values, key=sort_key)) if sort_key else values)
-            yield [(key, given)]
-            given.pass_by()
-
-    user = _write_groups(_reduction(job, context), function_name(job.reduce), batches(), writer)
-    return _counted(sizes, user)
-
-
-def _reduce_whole(
-    job: Job,
-    store: Store,
-    inputs: Sequence[Segments],
-    wanted: Range | None,
-    writer: RecordWriter,
-    context: Context,
-    report: Report,
-) -> Work:
-    parts: list[Pairs] = []
-    size = rows = 0
-    for segments in inputs:
-        for stored in read_segments(store, segments):
-            pairs = within(stored, wanted) if wanted else stored
-            if len(pairs):
-                parts.append(pairs)
-                rows += len(pairs)
-        size += sum(chunk.length for chunk in segments.chunks)
-        report(size, 0, rows)
+def _reduce_whole(job: Job, shard: Shard, writer: RecordWriter, context: Context, report: Report) -> Work:
+    parts = list(shard.pairs(report))
     work = _write(job, parts, writer, context) if parts else Work()
-    return replace(work, pairs=rows)
+    return replace(work, pairs=sum(map(len, parts)))
 
 
 def _write(job: Job, parts: list[Pairs], writer: RecordWriter, context: Context) -> Work:
@@ -115,16 +112,17 @@ def _write(job: Job, parts: list[Pairs], writer: RecordWriter, context: Context)
     if job.order_values is not None:
         pairs = ordered(pairs, _sort_key(job.order_values))
     if takes_frames(job.reduce):
-        return _write_frames(job, pairs, writer, context)
+        return _write_frames(job, [pairs], writer, context)
     sizes = GroupSizes()
-
-    def batches() -> Iterator[list[Group]]:
-        for batch in grouped(pairs):
-            sizes.add_batch([key for key, _ in batch], [len(values) for _, values in batch])
-            yield batch
-
-    user = _write_groups(_reduction(job, context), function_name(job.reduce), batches(), writer)
+    batches = _batches(pairs, sizes)
+    user = _write_groups(_reduction(job, context), function_name(job.reduce), batches, writer)
     return _counted(sizes, user)
+
+
+def _batches(pairs: Pairs, sizes: GroupSizes) -> Iterator[list[Group]]:
+    for batch in grouped(pairs):
+        sizes.add_batch([key for key, _ in batch], [len(values) for _, values in batch])
+        yield batch
 
 
 def _counted(sizes: GroupSizes, user_seconds: float) -> Work:
@@ -150,12 +148,17 @@ def _write_states(aggregate: Aggregate, parts: list[Pairs], writer: RecordWriter
         if frame is not None and writer.write_frame(frame):
             return len(results)
         results = results.to_list()
-    keys = python_keys(merged.frame, merged.keys)
+    _write_results(aggregate, python_keys(merged.frame, merged.keys), results, writer)
+    return len(results)
+
+
+def _write_results(
+    aggregate: Aggregate, keys: Sequence[Any], results: Sequence[Any], writer: RecordWriter
+) -> None:
     if isinstance(aggregate, Together):
         writer.write(map(aggregate.record, keys, results))
     else:
         writer.write_pairs(keys, results)
-    return len(results)
 
 
 def _write_groups(reduce: Reduce, name: str, batches: Iterable[list[Group]], writer: RecordWriter) -> float:
@@ -173,13 +176,14 @@ def _write_groups(reduce: Reduce, name: str, batches: Iterable[list[Group]], wri
     return records.seconds
 
 
-def _write_frames(job: Job, pairs: Pairs, writer: RecordWriter, context: Context) -> Work:
+def _write_frames(job: Job, parts: Iterable[Pairs], writer: RecordWriter, context: Context) -> Work:
+    """`parts` are whole groups, in key order."""
     call = with_context(cast("Callable[..., Any]", job.reduce), context)
     where = f"reduce {function_name(job.reduce)} failed"
     groups = 0
     seconds = 0.0
     try:
-        for frame, number in group_frames(pairs, job.key_names):
+        for frame, number in chain.from_iterable(group_frames(pairs, job.key_names) for pairs in parts):
             start = time.perf_counter()
             if context.last_record:
                 context.last_record.note("a reduce of a frame", None)
@@ -252,3 +256,106 @@ class _Reduction:
             if isinstance(error, MapReduceError) and not isinstance(error, UserFunctionError):
                 raise located(error, where, None) from None
             raise user_error(error, where) from error
+
+
+# ---------------------------------------------------------------- more than may be held at once
+
+
+_STREAM_HINT = (
+    "Reduce by a function (key, values): it gets the values one by one, from disk. Or give more memory "
+    "(Job(memory=…), fewer --workers), or cut the key into several."
+)
+_FRAME_COPIES = 4
+"""A frame of groups is made of its pairs by as many copies, about."""
+
+
+class _Large:
+    """Reduces a shard slice by slice."""
+
+    def __init__(self, job: Job, shard: Shard, writer: RecordWriter, context: Context) -> None:
+        self._job, self._shard, self._writer, self._context = job, shard, writer, context
+        self._aggregate = as_aggregate(job.reduce)
+        self._sort_key = _sort_key(job.order_values) if job.order_values else None
+        self._sizes = GroupSizes()
+
+    def run(self, report: Report) -> Work:
+        """Sort the shard, and reduce it."""
+        rows = 0
+
+        def counted() -> Iterator[Pairs]:
+            nonlocal rows
+            for pairs in self._shard.pairs(report):
+                rows += len(pairs)
+                yield pairs
+
+        states = self._aggregate if self._job.combines else None
+        join = partial(join_states, states) if states else concat
+        with sorted_runs(counted(), self._shard.scratch, self._shard.room, self._shard.size, join) as runs:
+            if states:
+                work = Work(groups=self._write_states(states, runs.slices()))
+            elif takes_frames(self._job.reduce):
+                work = _write_frames(self._job, self._frames(runs.slices()), self._writer, self._context)
+            else:
+                work = self._write_groups(runs.slices())
+        return replace(work, pairs=rows)
+
+    def _write_groups(self, slices: Iterator[Slice]) -> Work:
+        reduce = _reduction(self._job, self._context)
+        batches = chain.from_iterable(map(self._batches, slices))
+        user = _write_groups(reduce, function_name(self._job.reduce), batches, self._writer)
+        return _counted(self._sizes, user)
+
+    def _batches(self, slice_: Slice) -> Iterator[list[Group]]:
+        if slice_.alone:
+            yield from self._alone(Alone(slice_))
+        elif parts := list(slice_.pairs()):
+            pairs = concat(parts)
+            yield from _batches(ordered(pairs, self._sort_key) if self._sort_key else pairs, self._sizes)
+
+    def _alone(self, alone: Alone) -> Iterator[list[Group]]:
+        if self._aggregate:  # it needs a list
+            needed = as_objects(alone.about_rows, alone.first)
+            self._demand(alone, repr(self._aggregate), count(alone.about_rows, "value"), needed)
+        values = alone.values()
+        if self._sort_key:
+            values = ordered_values(alone, self._sort_key, self._shard.scratch, self._shard.room)
+        given = StreamedValues(values)
+        yield [(alone.key, given)]
+        given.pass_by()
+        self._sizes.add_batch([alone.key], [alone.pass_by()])
+
+    def _write_states(self, aggregate: Aggregate, slices: Iterator[Slice]) -> int:
+        groups = 0
+        for slice_ in slices:
+            if slice_.alone:
+                alone = Alone(slice_)
+                refuse = partial(self._refuse, alone)
+                result = folded(aggregate, alone, self._shard.scratch, self._shard.room, refuse)
+                _write_results(aggregate, [alone.key], [result], self._writer)
+                groups += 1
+            elif parts := list(slice_.pairs()):
+                groups += _write_states(aggregate, parts, self._writer)
+        return groups
+
+    def _frames(self, slices: Iterator[Slice]) -> Iterator[Pairs]:
+        layouts = {segments.layout for segments in self._shard.inputs}
+        for slice_ in slices:
+            if slice_.alone:
+                alone = Alone(slice_)
+                held = _FRAME_COPIES * alone.about_bytes
+                self._demand(alone, "A frame", count(alone.about_rows, "value"), held)
+                parts = list(alone.pairs())
+            else:
+                parts = list(slice_.pairs())
+            if parts:
+                pairs = concat(parts, layouts)
+                yield ordered(pairs, self._sort_key) if self._sort_key else pairs
+
+    def _refuse(self, alone: Alone, aggregate: Aggregate, rows: int, needed: int) -> None:
+        self._demand(alone, repr(aggregate), f"{count(rows, 'value')} so far", needed)
+
+    def _demand(self, alone: Alone, whole: str, values: str, needed: int) -> None:
+        """Raise MemoryExceeded if what a reduce wants of a key at once takes more than is left."""
+        key = safe_repr(alone.key)[:SHOWN_KEY]
+        what = f"{whole} of the key {key}, {values} in shard {self._shard.index},"
+        self._shard.room.demand(needed, what, _STREAM_HINT)

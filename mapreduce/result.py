@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from mapreduce.codec import sha256
 from mapreduce.datasets import Csv, JsonLines, Kept, Parquet, Text
-from mapreduce.datasets.compression import compression_of_suffix, decompress
+from mapreduce.datasets.compression import compression_of_suffix
+from mapreduce.datasets.decompression import decompress
 from mapreduce.datasets.naming import unnamed, with_tuple_keys
 from mapreduce.errors import ManifestError
 from mapreduce.manifest import load
@@ -86,8 +87,10 @@ class JobResult:
 
     @property
     def errors(self) -> tuple[str, ...]:
-        """What went wrong on the way: attempts that failed and were redone."""
-        return tuple(attempt.error for attempt in self.manifest.attempts if attempt.error)
+        """What went wrong on the way: attempts that failed and were redone, and records that were set aside,
+        of those the first thousand."""
+        attempts = (attempt.error for attempt in self.manifest.attempts if attempt.error)
+        return (*attempts, *(bad.error for bad in self.manifest.bad))
 
     def __iter__(self) -> Iterator[Any]:
         output = self._output or _reader(self.manifest)

@@ -156,7 +156,8 @@ def _committed(place: Place, store: Store) -> Manifest | None:
     except ManifestError as error:
         problem = error.message
     else:
-        wrong = [part.name for part in manifest.parts if manifests.check_part(place.output, part)]
+        files = manifests.files_of(manifest)
+        wrong = [part.name for part in files if manifests.check_part(place.output, part)]
         if not wrong:
             return manifest
         problem = f"{', '.join(wrong[:3])}: not what was committed."
@@ -245,17 +246,17 @@ def usable(begun: Begun) -> list[Acceptance]:
 def _problem(place: Place, acceptance: Acceptance) -> str:
     """What is wrong with the data of a result; "" for nothing."""
     result = acceptance.result
-    if result.part is not None:
-        problem = manifests.check_part(place.output, result.part)
-        return f"{result.part.name}: {problem}" if problem else ""
-    wanted = max((chunk.offset + chunk.length for chunk in result.chunks), default=0)
+    for part in (result.part, result.set_aside):
+        problem = manifests.check_part(place.output, part) if part else ""
+        if part and problem:
+            return f"{part.name}: {problem}"
     if not result.name:
         return ""
     try:
         held = (place.directory / result.name).stat().st_size
     except OSError as error:
         return f"{result.name} can't be read: {error.strerror}"
-    return "" if held == wanted else f"{result.name} has {held:,} bytes instead of {wanted:,}"
+    return "" if held == result.size else f"{result.name} has {held:,} bytes instead of {result.size:,}"
 
 
 def invocation_at(directory: Path) -> tuple[Begun, Invocation] | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, Literal
 
-from mapreduce.datasets.writers import json_text
+from mapreduce.datasets.jsontext import json_text
 from mapreduce.errors import JobError, RecordError
 from mapreduce.figures import visible
 from mapreduce.result import JobResult

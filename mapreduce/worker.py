@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import resource
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from mapreduce import errors
 from mapreduce.codec import from_plain
 from mapreduce.context import Context
 from mapreduce.datasets import Kept, as_output, as_source
@@ -26,8 +28,10 @@ from mapreduce.lastrecord import LastRecord
 from mapreduce.mapper import run_map, run_map_only
 from mapreduce.model import Kind, Part, Result, Segments, Split, Work
 from mapreduce.protocols import RecordWriter, Report
-from mapreduce.reducer import run_reduce
-from mapreduce.shuffle.segments import content_digest, layout_of, write_segments
+from mapreduce.reducer import Shard, run_reduce
+from mapreduce.room import Room
+from mapreduce.shuffle.segments import SegmentWriter, content_digest
+from mapreduce.sifting import LISTED, Sieve
 from mapreduce.store import layout, open_store
 from mapreduce.store.local import storage_errors
 
@@ -53,7 +57,9 @@ class Workbench:
     def run(self, request: dict[str, Any], report: Report) -> Result:
         """Run an attempt. Raises MapReduceError, whatever went wrong."""
         start = time.perf_counter()
-        last = LastRecord(self._last_record) if self._last_record and request.get("careful") else None
+        last = None
+        if self._last_record and request.get("careful"):
+            last = LastRecord(self._last_record, range(*request.get("suspected", (0,))))
         context = Context(self.job.side, lambda: self._scratch(request["nonce"]), last)
         stage = self._stage(request)
         try:
@@ -92,28 +98,64 @@ class Workbench:
         return self._map if self.shards else self._map_only
 
     def _map(self, request: dict[str, Any], context: Context, report: Report) -> Result:
-        split = from_plain(Split, request["split"])
-        pairs, work = run_map(self.job, self.sources[split.input], split, context, report)
+        split, sieve = self._asked(request)
         name = layout.map_name(split.index, request["nonce"])
-        if pairs is None:
-            return Result(work, {}, digest=content_digest("", ()))
-        with self.store.new_file(name, durable=False) as stream:
-            chunks, sketch = write_segments(stream, pairs, self.shards, self.job.partition)
-        kinds = layout_of(pairs)
-        work = replace(work, bytes_out=sum(chunk.length for chunk in chunks))
-        return Result(work, {}, name, kinds, chunks, content_digest(kinds, chunks), sketch=sketch)
+        with ExitStack() as stack:
+
+            def opened() -> BinaryIO:
+                return stack.enter_context(self.store.new_file(name, durable=False))
+
+            writer = SegmentWriter(opened, self.shards, self.job.partition)
+            work = run_map(self.job, self.sources[split.input], split, context, report, writer, sieve)
+            work = replace(work, bytes_out=writer.size, pairs_out=writer.rows)
+            sample = writer.finish()
+        runs = tuple(writer.runs)
+        result = Result(work, {}, digest=content_digest(runs))
+        if runs:
+            result = replace(result, name=name, size=writer.size, runs=runs, sample=sample)
+        return self._setting_aside(sieve, request, result)
 
     def _map_only(self, request: dict[str, Any], context: Context, report: Report) -> Result:
-        split = from_plain(Split, request["split"])
-        with self._part(split.index, request["nonce"]) as part:
-            work = run_map_only(self.job, self.sources[split.input], split, part.writer, context, report)
-        return self._handed_in(part, work, "")
+        split, sieve = self._asked(request)
+        part, work = run_map_only(
+            self.job,
+            self.sources[split.input],
+            split,
+            lambda: self._part(split.index, request["nonce"]),
+            lambda: self._writer(io.BytesIO()),
+            context,
+            report,
+            sieve,
+        )
+        return self._setting_aside(sieve, request, self._handed_in(part, work, ""))
+
+    def _asked(self, request: dict[str, Any]) -> tuple[Split, Sieve | None]:
+        """What to map, and what becomes of bad records."""
+        split: Split = from_plain(Split, request["split"])
+        if self.job.quarantine is None:
+            return split, None
+        skip = {number: errors.from_plain(error) for number, error in request.get("skip", ())}
+        return split, Sieve(self.job.quarantine, split.input, skip)
+
+    def _setting_aside(self, sieve: Sieve | None, request: dict[str, Any], result: Result) -> Result:
+        if sieve is None or not sieve.found:
+            return result
+        index = request["index"]
+        name = layout.set_aside_name(index, self.run_id, request["nonce"])
+        with self.parts.new_file(name) as stream:
+            written = DigestingStream(stream)
+            sieve.write(cast(BinaryIO, written))
+        digest = written.hexdigest()
+        part = Part(index, name, len(sieve.found), written.size, digest, written.size, digest, pairs=False)
+        return replace(result, set_aside=part, bad=tuple(bad.described() for bad in sieve.found[:LISTED]))
 
     def _reduce(self, request: dict[str, Any], context: Context, report: Report) -> Result:
         inputs = [from_plain(Segments, segments) for segments in request["segments"]]
         wanted = tuple(request["range"]) if request["range"] else None
         with self._part(request["index"], request["nonce"]) as part:
-            work = run_reduce(self.job, self.store, inputs, wanted, part.writer, context, report)
+            room = Room(request.get("memory"))
+            shard = Shard(request["index"], self.store, inputs, wanted, room, self.store.root)
+            work = run_reduce(self.job, shard, part.writer, context, report)
         return self._handed_in(part, work, request["inputs"])
 
     @contextmanager
@@ -123,13 +165,15 @@ class Workbench:
             stored = DigestingStream(stream)
             with compressing(cast(BinaryIO, stored), self.output.compression) as packing:
                 plain = DigestingStream(packing) if self.output.compression else stored
-                writer = self.output.writer(cast(BinaryIO, plain))
-                if self.job.key_names:
-                    kept = isinstance(self.output, Kept)
-                    writer = KeyNaming(writer, self.job.key_names, keep_pairs=kept)
-                part = PartFile(index, name, stored, plain, writer)
+                part = PartFile(index, name, stored, plain, self._writer(cast(BinaryIO, plain)))
                 yield part
                 part.writer.close()
+
+    def _writer(self, stream: BinaryIO) -> RecordWriter:
+        writer = self.output.writer(stream)
+        if not self.job.key_names:
+            return writer
+        return KeyNaming(writer, self.job.key_names, keep_pairs=isinstance(self.output, Kept))
 
     @staticmethod
     def _handed_in(part: PartFile, work: Work, inputs: str) -> Result:

@@ -22,51 +22,34 @@ import os
 import tempfile
 from array import array
 from bisect import bisect_left
-from calendar import timegm
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from heapq import nsmallest
-from itertools import chain, pairwise
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from json.encoder import encode_basestring_ascii
 from multiprocessing import Pool
 from pathlib import Path
-from time import strptime
 from typing import Any
 from zlib import crc32
+
+from benchmarks.competitors.lines import (
+    best,
+    document_and_words,
+    hour_and_status,
+    path_of,
+    section_and_address,
+    sessions,
+    status_and_path,
+    visit,
+)
 
 BLOCK = 256 * 1024
 CHUNK = 48 * 1024 * 1024
 PART = 64 * 1024 * 1024  # bytes of input for each part of what goes through files
-SILENCE = 1800
-TOP = 10
 
 Range = tuple[str, int, int]  # path, first byte, byte after the last
 
 
 # Counting: a Counter for each chunk, merged by the parent
-
-
-def path_of(line: str) -> str | None:
-    try:
-        return line.split('"', 2)[1].split(" ", 2)[1].split("?", 1)[0]
-    except IndexError:
-        return None
-
-
-def hour_and_status(line: str) -> tuple[str, str] | None:
-    try:
-        head, request, rest = line.split('"', 2)
-    except ValueError:
-        return None
-    return (head[-16:-14], rest[1:4]) if " " in request else None
-
-
-def status_and_path(line: str) -> tuple[str, str] | None:
-    try:
-        _, request, rest = line.split('"', 2)
-        return rest[1:4], request.split(" ", 2)[1].split("?", 1)[0]
-    except (ValueError, IndexError):
-        return None
 
 
 def counted(function: Callable[[str], Any], task: Range) -> Counter[Any]:
@@ -111,13 +94,13 @@ def top_lines(counts: Counter[tuple[str, str]]) -> Iterator[str]:
     for (code, path), count in counts.items():
         pages[code].append((-count, path))
     for code, found in pages.items():
-        best = (f"[{encode_basestring_ascii(path)}, {-count}]" for count, path in nsmallest(TOP, found))
-        yield f'{{"status": "{code}", "pages": [{", ".join(best)}]}}\n'
+        ranked = (f"[{encode_basestring_ascii(path)}, {count}]" for path, count in best(found))
+        yield f'{{"status": "{code}", "pages": [{", ".join(ranked)}]}}\n'
 
 
 Count = Callable[[Range], Counter[Any]]
-Lines = Callable[[Counter[Any]], Iterator[str]]
-COUNTING: dict[str, tuple[Count, Lines]] = {
+CountLines = Callable[[Counter[Any]], Iterator[str]]
+COUNTING: dict[str, tuple[Count, CountLines]] = {
     "hits": (hits, key_lines),
     "words": (words, key_lines),
     "status": (status, status_lines),
@@ -125,112 +108,64 @@ COUNTING: dict[str, tuple[Count, Lines]] = {
 }
 
 
-# Through files: each chunk writes a file for each part, then each part is worked off
-
-
-class Minutes(dict[str, int]):
-    """Seconds since 1970 of a text such as 07/Oct/2024:13:55, remembered: there are 1,440 a day."""
-
-    def __missing__(self, text: str) -> int:
-        return self.setdefault(text, timegm(strptime(text, "%d/%b/%Y:%H:%M")))
-
-
-minutes = Minutes()
+# In two steps: each chunk gives a piece for each part, then the pieces of a part become its lines
 
 
 def times_by_address(task: Range) -> dict[str, list[int]]:
     times: dict[str, list[int]] = defaultdict(list)
     for lines in read(task):
-        for line in lines:
-            address, _, rest = line.partition(" ")
-            time, whole, _ = rest.partition("] ")
-            if whole:
-                time = time[-26:]
-                times[address].append(minutes[time[:17]] + int(time[18:20]))
+        for address, time in filter(None, map(visit, lines)):
+            times[address].append(time)
     return times
 
 
-def sessions_of(address: str, times: Iterable[list[int]]) -> str:
-    found = sorted(chain.from_iterable(times))
-    number = 1 + sum(after - before > SILENCE for before, after in pairwise(found))
-    return f'{{"address": "{address}", "sessions": {number}, "hits": {len(found)}}}\n'
+def addresses_by_section(task: Range) -> set[tuple[str, str]]:
+    visits: set[tuple[str, str]] = set()
+    for lines in read(task):
+        visits.update(filter(None, map(section_and_address, lines)))
+    return visits
 
 
 def documents_by_word(task: Range) -> dict[str, "array[int]"]:
     index: dict[str, array[int]] = defaultdict(lambda: array("I"))
     for lines in read(task):
-        for line in lines:
-            number, _, text = line.partition("\t")
-            document = int(number)
-            for word in set(text.split()):
+        for document, words in map(document_and_words, lines):
+            for word in words:
                 index[word].append(document)
     return index
 
 
-def postings_of(word: str, documents: Iterable[bytes]) -> str:
-    """The chunks come in their order in the source, so the numbers ascend."""
-    numbers = array("I", b"".join(documents)).tolist()
-    return f'{{"word": {encode_basestring_ascii(word)}, "documents": {numbers}}}\n'
+def sessions_pieces(task: Range, parts: int) -> list[dict[str, Any]]:
+    return by_hash(times_by_address(task), parts)
 
 
-GROUPING: dict[str, tuple[Callable[[Range], dict[str, Any]], Callable[[str, Any], str]]] = {
-    "sessions": (times_by_address, sessions_of),
-    "index": (documents_by_word, postings_of),
-}
+def index_pieces(task: Range, parts: int) -> list[dict[str, Any]]:
+    return by_hash(documents_by_word(task), parts)
 
 
-def write_groups(work: tuple[str, Range, int, str, int]) -> None:
-    job, task, number, folder, parts = work
+def by_hash(groups: dict[str, Any], parts: int) -> list[dict[str, Any]]:
     pieces: list[dict[str, Any]] = [{} for _ in range(parts)]
-    for key, values in GROUPING[job][0](task).items():
+    for key, values in groups.items():
         pieces[crc32(key.encode()) % parts][key] = values
-    for part, piece in enumerate(pieces):
-        with open(f"{folder}/{part}-{number:05d}", "wb") as file:
-            marshal.dump(piece, file)
+    return pieces
 
 
-def reduce_groups(work: tuple[str, int, str, str]) -> None:
-    job, part, folder, output = work
-    groups: dict[str, list[Any]] = defaultdict(list)
-    for file in sorted(Path(folder).glob(f"{part}-*")):
-        for key, values in marshal.loads(file.read_bytes()).items():
-            groups[key].append(values)
-    with open(f"{output}/part-{part:05d}", "w", encoding="ascii") as target:
-        target.writelines(GROUPING[job][1](key, values) for key, values in groups.items())
-
-
-def write_visits(work: tuple[str, Range, int, str, int]) -> None:
-    """The different addresses of each section, in as many files as there are parts."""
-    _, task, number, folder, parts = work
-    visits: set[tuple[str, str]] = set()
-    for lines in read(task):
-        visits.update(filter(None, map(section_and_address, lines)))
+def sections_pieces(task: Range, parts: int) -> list[list[tuple[str, str]]]:
     pieces: list[list[tuple[str, str]]] = [[] for _ in range(parts)]
-    for visit in visits:
-        pieces[crc32(visit[1].encode()) % parts].append(visit)
-    for part, piece in enumerate(pieces):
-        with open(f"{folder}/{part}-{number:05d}", "wb") as file:
-            marshal.dump(piece, file)
+    for pair in addresses_by_section(task):
+        pieces[crc32(pair[1].encode()) % parts].append(pair)
+    return pieces
 
 
-def section_and_address(line: str) -> tuple[str, str] | None:
-    try:
-        head, request, _ = line.split('"', 2)
-        path = request.split(" ", 2)[1].split("?", 1)[0]
-    except (ValueError, IndexError):
-        return None
-    return path.split("/", 2)[1], head.split(" ", 1)[0]
-
-
-def count_visits(work: tuple[str, int, str, str]) -> Counter[str]:
-    _, part, folder, _ = work
-    visits: set[tuple[str, str]] = set()
-    for file in Path(folder).glob(f"{part}-*"):
-        visits.update(marshal.loads(file.read_bytes()))
-    return Counter(section for section, _ in visits)
-
-
-# Sorting: borders from a sample, sorted runs, and parts that follow one another
+def sort_pieces(task: Range, parts: int) -> list[bytes]:
+    path, start, end = task
+    limits = borders(path, parts)
+    with open(path, "rb") as file:
+        file.seek(start)
+        lines = file.read(end - start).splitlines(keepends=True)
+    lines.sort()
+    ends = [bisect_left(lines, limit) for limit in limits]
+    return [b"".join(lines[a:b]) for a, b in zip([0, *ends], [*ends, len(lines)], strict=True)]
 
 
 def borders(path: str, parts: int) -> list[bytes]:
@@ -246,26 +181,63 @@ def borders(path: str, parts: int) -> list[bytes]:
     return [sample[64 * part] for part in range(1, parts)]
 
 
-def write_runs(work: tuple[Range, int, str, list[bytes]]) -> None:
-    (path, start, end), number, folder, limits = work
-    with open(path, "rb") as file:
-        file.seek(start)
-        lines = file.read(end - start).splitlines(keepends=True)
-    lines.sort()
-    ends = [bisect_left(lines, limit) for limit in limits]
-    for part, (first, last) in enumerate(zip([0, *ends], [*ends, len(lines)], strict=True)):
-        with open(f"{folder}/{part}-{number:05d}", "wb") as target:
-            target.writelines(lines[first:last])
+def merged(pieces: Iterable[dict[str, Any]]) -> dict[str, list[Any]]:
+    groups: dict[str, list[Any]] = defaultdict(list)
+    for piece in pieces:
+        for key, values in piece.items():
+            groups[key].append(values)
+    return groups
 
 
-def merge_runs(work: tuple[int, str, str]) -> None:
-    part, folder, output = work
-    lines: list[bytes] = []
-    for file in Path(folder).glob(f"{part}-*"):
-        lines += file.read_bytes().splitlines(keepends=True)
+def sessions_lines(pieces: Iterable[dict[str, list[int]]]) -> Iterator[bytes]:
+    for address, lists in merged(pieces).items():
+        times = [*chain.from_iterable(lists)]
+        yield b'{"address": "%b", "sessions": %d, "hits": %d}\n' % (
+            address.encode(),
+            sessions(times),
+            len(times),
+        )
+
+
+def index_lines(pieces: Iterable[dict[str, bytes]]) -> Iterator[bytes]:
+    """The chunks come in their order in the source, so the numbers ascend."""
+    for word, documents in merged(pieces).items():
+        numbers = array("I", b"".join(documents)).tolist()
+        yield f'{{"word": {encode_basestring_ascii(word)}, "documents": {numbers}}}\n'.encode()
+
+
+def sections_lines(pieces: Iterable[list[tuple[str, str]]]) -> Iterator[bytes]:
+    """The different addresses of one part; the parts' numbers add up."""
+    counts = Counter(section for section, _ in set(chain.from_iterable(pieces)))
+    for section, number in counts.items():
+        yield f"{section}\t{number}\n".encode()
+
+
+def sort_lines(pieces: Iterable[bytes]) -> list[bytes]:
+    lines = [line for piece in pieces for line in piece.splitlines(keepends=True)]
     lines.sort()  # finds the runs and merges them
-    with open(f"{output}/part-{part:05d}", "wb") as target:
-        target.writelines(lines)
+    return lines
+
+
+Pieces = Callable[[Range, int], Sequence[Any]]
+Lines = Callable[[Iterable[Any]], Iterable[bytes]]
+EXCHANGING: dict[str, tuple[Pieces, Lines]] = {
+    "sessions": (sessions_pieces, sessions_lines),
+    "sections": (sections_pieces, sections_lines),
+    "index": (index_pieces, index_lines),
+    "sort": (sort_pieces, sort_lines),
+}
+
+
+def add_up(output: Path) -> None:
+    """Replace what the parts have counted by the sums."""
+    counts: Counter[str] = Counter()
+    for file in output.iterdir():
+        for line in file.read_text(encoding="utf-8").splitlines():
+            section, number = line.split("\t")
+            counts[section] += int(number)
+        file.unlink()
+    (output / "part-00000").write_text("".join(key_lines(counts)), encoding="ascii")
 
 
 # The source
@@ -299,48 +271,53 @@ def cut(path: str, chunk: int, workers: int) -> Iterator[Range]:
             start = end
 
 
-def count(job: str, source: str, output: str, workers: int) -> None:
+def parts_of(source: str, workers: int) -> int:
+    return max(2 * workers, os.path.getsize(source) // PART)
+
+
+# The pool
+
+
+def count(job: str, source: str, output: Path, workers: int) -> None:
     function, lines = COUNTING[job]
     total: Counter[Any] = Counter()
     with Pool(workers) as pool:
         for counts in pool.imap_unordered(function, cut(source, CHUNK, workers)):
             total.update(counts)
-    with open(output, "w", encoding="ascii") as file:
+    with output.open("w", encoding="ascii") as file:
         file.writelines(lines(total))
 
 
-def exchange(job: str, source: str, output: str, workers: int) -> None:
-    tasks = [*cut(source, CHUNK, workers)]
-    parts = max(2 * workers, os.path.getsize(source) // PART)
-    with tempfile.TemporaryDirectory(dir=Path(output).parent) as folder, Pool(workers) as pool:
-        if job == "sections":
-            pool.map(
-                write_visits, [(job, task, number, folder, parts) for number, task in enumerate(tasks)], 1
-            )
-            total: Counter[str] = Counter()
-            for counts in pool.imap_unordered(
-                count_visits, [(job, part, folder, "") for part in range(parts)]
-            ):
-                total.update(counts)
-            Path(output).write_text("".join(key_lines(total)), encoding="ascii")
-            return
-        os.mkdir(output)
-        if job == "sort":
-            limits = borders(source, parts)
-            pool.map(write_runs, [(task, number, folder, limits) for number, task in enumerate(tasks)], 1)
-            pool.map(merge_runs, [(part, folder, output) for part in range(parts)], 1)
-        else:
-            pool.map(
-                write_groups, [(job, task, number, folder, parts) for number, task in enumerate(tasks)], 1
-            )
-            pool.map(reduce_groups, [(job, part, folder, output) for part in range(parts)], 1)
+def write_pieces(work: tuple[str, Range, int, str, int]) -> None:
+    job, task, number, folder, parts = work
+    for part, piece in enumerate(EXCHANGING[job][0](task, parts)):
+        with open(f"{folder}/{part}-{number:05d}", "wb") as file:
+            marshal.dump(piece, file)
+
+
+def write_part(work: tuple[str, int, str, Path]) -> None:
+    job, part, folder, output = work
+    pieces = (marshal.loads(file.read_bytes()) for file in sorted(Path(folder).glob(f"{part}-*")))
+    with (output / f"part-{part:05d}").open("wb") as target:
+        target.writelines(EXCHANGING[job][1](pieces))
+
+
+def exchange(job: str, source: str, output: Path, workers: int) -> None:
+    parts = parts_of(source, workers)
+    output.mkdir()
+    with tempfile.TemporaryDirectory(dir=output.parent) as folder, Pool(workers) as pool:
+        tasks = enumerate(cut(source, CHUNK, workers))
+        pool.map(write_pieces, [(job, task, number, folder, parts) for number, task in tasks], 1)
+        pool.map(write_part, [(job, part, folder, output) for part in range(parts)], 1)
+    if job == "sections":
+        add_up(output)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("job", choices=[*COUNTING, *GROUPING, "sections", "sort"])
+    parser.add_argument("job", choices=[*COUNTING, *EXCHANGING])
     parser.add_argument("source")
-    parser.add_argument("output")
+    parser.add_argument("output", type=Path)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     options = parser.parse_args()
     work = count if options.job in COUNTING else exchange

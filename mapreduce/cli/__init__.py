@@ -7,9 +7,26 @@
 Nothing but click is imported before a command runs: `mapreduce` answers at once.
 """
 
+import gc
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-__all__ = ["main"]
+__all__ = ["importing", "main"]
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Import modules in the block without the collector of garbage: they make many objects, and no garbage.
+
+    What is there afterwards is never visited by it.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def main() -> None:
@@ -18,6 +35,7 @@ def main() -> None:
         from mapreduce.executors import warm_up
 
         warm_up()
-    from mapreduce.cli.app import main as app
+    with importing():
+        from mapreduce.cli.app import main as app
 
     app()

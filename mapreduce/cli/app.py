@@ -18,8 +18,8 @@ from mapreduce.cli.show import show
 from mapreduce.cli.verify import verify
 
 _EPILOG = """\b
-Exit codes: 0 succeeded, 1 failed, 2 wrong usage, 4 committed but a sink failed,
-130 interrupted (Ctrl-C), 143 ended (SIGTERM)."""
+Exit codes: 0 succeeded, 1 failed, 2 wrong usage, 3 completed without bad records,
+4 committed but a sink failed, 130 interrupted (Ctrl-C), 143 ended (SIGTERM)."""
 
 
 class ReaderGone(Exception):

@@ -142,7 +142,9 @@ class Outlook:
         if self.items or not files:
             return f"{count(self.items, 'record')} in memory"
         packed = sum(bool(file.compression) for file in files)
-        note = f", {packed:,} compressed (one split each)" if packed else ""
+        cut = len({split.file.uri for split in self.plan.splits if split.stretch})
+        how = f"{cut:,} of them cut" if cut else "one split each"
+        note = f", {packed:,} compressed ({how})" if packed else ""
         return f"{count(len(files), 'file')}, {show_size(self.bytes_in)}{note}"
 
     def _files(self) -> list[str]:

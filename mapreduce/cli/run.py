@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 import click
 
-from mapreduce.cli import options
+from mapreduce.cli import importing, options
 
 if TYPE_CHECKING:
     from mapreduce.protocols import Observer
@@ -31,6 +31,7 @@ GO_ON = "mapreduce.go_on"
     "--overwrite", is_flag=True, help="Replace the result that is there, once this one is complete."
 )
 @options.work
+@click.option("--replay", metavar="DIR", help="Read the records that were set aside in this result instead.")
 @click.option("--new", is_flag=True, help="Start afresh, where a run that did not end could go on.")
 @click.option(
     "--accept-new-code",
@@ -55,6 +56,7 @@ def run(
     on: Literal["processes", "serial"] | None,
     overwrite: bool,
     work: str | None,
+    replay: str | None,
     new: bool,
     accept_new_code: bool,
     keep: bool,
@@ -72,9 +74,13 @@ def run(
         from mapreduce.executors import warm_up
 
         warm_up()
-    from mapreduce import engine
-    from mapreduce.cli.jobfile import load_job
-    from mapreduce.resume import Invocation
+    with importing():
+        from mapreduce import engine
+        from mapreduce.cli.jobfile import load_job
+        from mapreduce.resume import Invocation
+
+        if on == "serial":
+            import mapreduce.worker  # noqa: F401 - the executor needs it in any case
 
     again = context.meta.get(GO_ON)
     with reporting(sys.stderr, None if as_json else sys.stdout) as observers:
@@ -86,6 +92,7 @@ def run(
             limit=limit,
             overwrite=overwrite,
             work=work,
+            replay=replay,
             resume=True if again else False if new else None,
             accept_new_code=accept_new_code,
             keep=keep,
@@ -166,12 +173,13 @@ def told(result: JobResult, as_json: bool) -> int:
     """Tell what the observers did not: the document, and sinks that failed. The exit code."""
     from mapreduce.cli import console, failure
     from mapreduce.errors import SinkError
+    from mapreduce.model import Status
 
     if as_json:
         console.say_json(document(result))
     failed = [delivery for delivery in result.deliveries if not delivery.delivered]
     if not failed:
-        return 0
+        return 3 if result.status is Status.COMPLETED_WITH_ERRORS else 0
     names = "; ".join(f"{delivery.sink}: {delivery.error}" for delivery in failed)
     error = SinkError(
         f"The result is committed, but not everybody was told of it: {names.rstrip('.')}.",

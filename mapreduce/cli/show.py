@@ -60,9 +60,9 @@ def _header(result: JobResult, what: str) -> list[str]:
     from mapreduce.figures import visible, when
 
     manifest = result.manifest
+    status = manifest.status.value.lower().replace("_", " ")
     return [
-        f"{visible(manifest.job)} {manifest.status.value.lower()}, {when(manifest.started)}, "
-        f"run {visible(manifest.run_id)}",
+        f"{visible(manifest.job)} {status}, {when(manifest.started)}, run {visible(manifest.run_id)}",
         what,
         "",
     ]
@@ -124,7 +124,7 @@ def _plain(record: Any) -> Any:
 def _plain_value(value: Any) -> Any:
     import json
 
-    from mapreduce.datasets.writers import json_text
+    from mapreduce.datasets.jsontext import json_text
     from mapreduce.errors import RecordError
 
     try:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mapreduce.errors import MapReduceError
-from mapreduce.model import Attempt, Result
+from mapreduce.model import Attempt, Result, TaskId
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,12 @@ class Start:
     """Digest of the maps that a reduce reads."""
     careful: bool = False
     """Note each record before the functions get it."""
+    memory: int | None = None
+    """Bytes that the worker may hold; None: nobody looks."""
+    skip: dict[int, MapReduceError] = field(default_factory=dict)
+    """Errors of records that a map leaves out, by number within the split."""
+    suspected: range | None = None
+    """Records that a careful map of frames gets one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,14 @@ class Discard:
 
 
 @dataclass(frozen=True, slots=True)
+class Drop:
+    """This task's accepted result is none any more: its data got lost, or the maps changed that it reads."""
+
+    task: TaskId
+    result: Result
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
     """Every task is done: commit."""
 
@@ -55,4 +69,4 @@ class GiveUp:
     error: MapReduceError
 
 
-Command = Start | Stop | Accept | Discard | Finish | GiveUp
+Command = Start | Stop | Accept | Discard | Drop | Finish | GiveUp

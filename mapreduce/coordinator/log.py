@@ -9,6 +9,7 @@ noticed, and its tasks run again.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,11 @@ from mapreduce.model import AttemptRecord, Result, TaskId
 from mapreduce.protocols import Store
 from mapreduce.store import layout
 
-FORMAT = 1
+FORMAT = 2
+PATIENCE = 0.02
+"""Seconds that an acceptance may wait for others, to share an entry with them."""
+PROMPT_ENTRIES = 100
+"""So many entries of a session are written at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +54,50 @@ class AcceptanceLog:
     def __init__(self, store: Store, session: int) -> None:
         self._store = store
         self._session = session
-        self._entries = 0
+        self.entries = 0
+        """Number of entries of this session so far."""
 
     def append(self, accepted: Sequence[Acceptance]) -> None:
         """Write one entry. Raises StorageError."""
         if not accepted:
             return
-        self._entries += 1
+        self.entries += 1
         entry = seal({"format": FORMAT, "accepted": accepted})
-        name = layout.log_name(self._session, self._entries)
+        name = layout.log_name(self._session, self.entries)
         if not self._store.create(name, entry, durable=False):
             raise StorageError(f"{self._store.root / name} was written by another process.")
 
 
+class Unlogged:
+    """What was accepted and is not logged yet, because nothing rests on it.
+
+    An entry costs as much as a task that does nothing. So when a run has written many, quick attempts
+    wait a moment for others: what would be lost is done again as quickly.
+    """
+
+    def __init__(self, log: AcceptanceLog) -> None:
+        self._log = log
+        self._waiting: list[Acceptance] = []
+        self._until = math.inf
+
+    def add(self, acceptance: Acceptance, now: float) -> None:
+        """To be logged, at the latest when `patience` has run out."""
+        is_quick = acceptance.record.seconds < PATIENCE and self._log.entries >= PROMPT_ENTRIES
+        self._until = min(self._until, now + PATIENCE if is_quick else now)
+        self._waiting.append(acceptance)
+
+    def patience(self, now: float) -> float:
+        """Seconds until an entry has to be written."""
+        return self._until - now
+
+    def write(self) -> None:
+        """Log what waits. Raises StorageError."""
+        waiting, self._waiting, self._until = self._waiting, [], math.inf
+        self._log.append(waiting)
+
+
 def read_log(store: Store) -> Accepted:
-    """All acceptances. Raises StorageError, and WorkDamaged for a log of a newer version."""
+    """All acceptances. Raises StorageError, and WorkDamaged for a log of another version."""
     found = Accepted()
     last = (0, 0)
     for name in store.list(layout.LOG):
@@ -91,10 +125,10 @@ def _parse(data: bytes, where: Path) -> list[Acceptance] | None:
         entry: dict[str, Any] = unseal(data)
     except ValueError:
         return None
-    if entry["format"] > FORMAT:
+    if entry["format"] != FORMAT:
         raise WorkDamaged(
             f"{where}, an entry of the run's log, has format {entry['format']}; "
-            f"this version reads up to {FORMAT}.",
+            f"this version reads format {FORMAT}.",
             hint="Go on with the version that began the run, or start afresh with --new.",
         )
     return [from_plain(Acceptance, plain) for plain in entry["accepted"]]

@@ -8,20 +8,28 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import groupby
-from operator import attrgetter
 from typing import Any
 
-from mapreduce.codec import to_plain
-from mapreduce.coordinator.commands import Accept, Command, Discard, Finish, GiveUp, Start, Stop
-from mapreduce.coordinator.log import Acceptance, AcceptanceLog
+from mapreduce import chunks
+from mapreduce.coordinator.commands import Accept, Command, Discard, Drop, Finish, GiveUp, Start, Stop
+from mapreduce.coordinator.log import Acceptance, AcceptanceLog, Unlogged
+from mapreduce.coordinator.standing import Standing
 from mapreduce.coordinator.state import Brain, Limits
-from mapreduce.errors import AttemptTimeout, InternalError, Interrupted, MapReduceError, MemoryExceeded
-from mapreduce.events import Event, Failed, Printed, Reported, Succeeded, Tick, WorkerGone
-from mapreduce.figures import causes, count, is_of_cause
-from mapreduce.model import Attempt, AttemptRecord, Chunk, Kind, Plan, Progress, Result, Segments, TaskId
-from mapreduce.ordering import Range, chunks_within, merged, ranges
-from mapreduce.protocols import Executor, Observer
+from mapreduce.errors import (
+    AttemptTimeout,
+    InternalError,
+    Interrupted,
+    MapReduceError,
+    MemoryExceeded,
+    QuarantineFull,
+    SegmentError,
+)
+from mapreduce.events import Event, Failed, Printed, Reported, Succeeded, Tick, WorkerGone, WorkerReady
+from mapreduce.figures import causes, count, is_of_cause, lines_of_causes
+from mapreduce.model import Attempt, AttemptRecord, Kind, Plan, Result, Segments
+from mapreduce.ordering import Range, index_within, merged, ranges
+from mapreduce.protocols import Executor, Observer, Store
+from mapreduce.shuffle.objects import read_sketch
 
 _LOG = logging.getLogger("mapreduce.run")
 _POLL_SECONDS = 0.1
@@ -45,9 +53,9 @@ class Outcome:
 class Coordinator:
     """Runs a plan on an executor.
 
-    log: gets what is accepted, before anything rests on it. restored: what was accepted before.
-    observers: hear of progress and of every attempt's end. stop_requested: asked several times a
-    second whether the run shall end.
+    log: gets what is accepted, before anything rests on it. store: the run's own. restored: what was
+    accepted before. observers: hear of progress and of every attempt's end. stop_requested: asked
+    several times a second whether the run shall end.
     """
 
     def __init__(
@@ -56,6 +64,7 @@ class Coordinator:
         executor: Executor,
         limits: Limits,
         log: AcceptanceLog,
+        store: Store,
         *,
         restored: Iterable[Acceptance] = (),
         observers: Sequence[Observer] = (),
@@ -63,17 +72,18 @@ class Coordinator:
     ) -> None:
         self._plan = plan
         self._executor = executor
-        self._log = log
+        self._store = store
+        self._to_log = Unlogged(log)
         self._observers = observers
         self._stop_requested = stop_requested
         self._brain = Brain(len(plan.splits), plan.shards, limits, plan.functions.get("reduce", ""))
         self._started: dict[Attempt, float] = {}
         self._moved: dict[Attempt, float] = {}
         self._records: dict[Attempt, AttemptRecord] = {}
-        self._reports: dict[Attempt, Reported] = {}
+        self._standing = Standing(plan)
         self._outcome = Outcome()
-        self._segments: list[list[Segments]] = []
-        self._ranges: list[Range] = []
+        self._ranges: list[Range] | None = None
+        self._unsent: list[Event] = []
         self._maps_ended = 0.0
         self._finished = False
         self._failure: MapReduceError | None = None
@@ -81,8 +91,10 @@ class Coordinator:
         self._restore(list(restored))
 
     def _restore(self, restored: Sequence[Acceptance]) -> None:
-        self._brain.restore((acceptance.task, acceptance.result) for acceptance in restored)
-        self._outcome.attempts = [acceptance.record for acceptance in restored]
+        for acceptance in restored:
+            self._outcome.attempts.append(acceptance.record)
+            self._standing.accept(acceptance.task, acceptance.result)
+        self._obey(self._brain.restore((acceptance.task, acceptance.result) for acceptance in restored))
 
     def run(self) -> Outcome:
         """Run until every task has an accepted result.
@@ -93,18 +105,25 @@ class Coordinator:
         self._obey(self._brain.begin())
         if not self._finished:
             self._executor.start()
-        while not self._finished:
-            with self._warning_only(self._stop_requested):
-                self._step()
-            if self._failure or self._stop_requested():
-                self._drain()
-                raise self._told_failure() or Interrupted("The run was stopped.", hint="Go on with it.")
+        try:
+            self._run_to_the_end()
+        finally:
+            with self._warning_only(lambda: not self._finished):
+                self._to_log.write()
         self._shown = 0.0
         self._show()
         self._outcome.seconds = self._phases(begin)
         self._outcome.maps = self._accepted(Kind.MAP)
         self._outcome.reduces = self._accepted(Kind.REDUCE)
         return self._outcome
+
+    def _run_to_the_end(self) -> None:
+        while not self._finished:
+            with self._warning_only(self._stop_requested):
+                self._step()
+            if self._failure or self._stop_requested():
+                self._drain()
+                raise self._told_failure() or Interrupted("The run was stopped.", hint="Go on with it.")
 
     def _phases(self, begin: float) -> dict[str, float]:
         end = time.monotonic()
@@ -142,7 +161,9 @@ class Coordinator:
     def _step(self) -> None:
         """Wait a moment for events, take them in, and act."""
         commands: list[Command] = []
-        events = self._executor.poll(_POLL_SECONDS)
+        unsent, self._unsent = self._unsent, []
+        patience = min(_POLL_SECONDS, max(0.0, self._to_log.patience(time.monotonic())))
+        events = [*unsent, *self._executor.poll(0 if unsent else patience)]
         if self._stop_requested():
             self._brain.stop()
         for event in events:
@@ -161,7 +182,7 @@ class Coordinator:
 
     def _hear(self, event: Event | Printed | Reported) -> list[Command]:
         if isinstance(event, Reported):
-            self._reports[event.attempt] = event
+            self._standing.report(event)
             self._moved[event.attempt] = time.monotonic()
             return []
         if isinstance(event, Printed):
@@ -194,7 +215,7 @@ class Coordinator:
         return f"{split.file.uri}, bytes {split.start:,} to {split.stop:,}"
 
     def _note(self, attempt: Attempt, outcome: str, error: MapReduceError | None = None) -> None:
-        self._reports.pop(attempt, None)
+        self._standing.ended(attempt)
         self._moved.pop(attempt, None)
         started = self._started.pop(attempt, None)
         if started is None:  # it was stopped, and had ended by then
@@ -218,14 +239,13 @@ class Coordinator:
     # ------------------------------------------------------------ commands
 
     def _obey(self, commands: Sequence[Command]) -> None:
-        """Log first what was accepted; then do the rest, in order."""
-        self._log.append(
-            [
-                Acceptance(command.attempt.task, command.result, self._records[command.attempt])
-                for command in commands
-                if isinstance(command, Accept)
-            ]
-        )
+        """Log first what was accepted, if anything rests on it or it is time; then do the rest, in order."""
+        for command in commands:
+            if isinstance(command, Accept):
+                record = self._records.pop(command.attempt)
+                self._to_log.add(Acceptance(command.attempt.task, command.result, record), time.monotonic())
+        if any(map(_rests_on_what_was_accepted, commands)) or self._to_log.patience(time.monotonic()) <= 0:
+            self._to_log.write()
         for command in commands:
             if isinstance(command, Start):
                 self._start(command)
@@ -235,16 +255,25 @@ class Coordinator:
                 self._take(command)
             elif isinstance(command, Discard):
                 self._records.pop(command.attempt, None)
+            elif isinstance(command, Drop):
+                self._standing.drop(command.task, command.result)
             elif isinstance(command, Finish):
                 self._finished = True
             elif isinstance(command, GiveUp):
-                self._failure = self._failure or command.error
+                self._failure = self._failure or self._with_causes(command.error)
+
+    def _with_causes(self, error: MapReduceError) -> MapReduceError:
+        """Too many bad records are no news: what is wrong with them is."""
+        if isinstance(error, QuarantineFull) and "\n" not in error.message:
+            bad = [bad for result in self._accepted(Kind.MAP) for bad in result.bad]
+            error.message += lines_of_causes(bad)
+        return error
 
     def _take(self, accepted: Accept) -> None:
-        del self._records[accepted.attempt]
+        self._standing.accept(accepted.attempt.task, accepted.result)
         if accepted.attempt.task.kind is Kind.MAP and self._brain.done(Kind.MAP) == len(self._plan.splits):
             self._maps_ended = time.monotonic()
-            self._segments = []
+            self._ranges = None
 
     def _stop(self, command: Stop) -> None:
         if command.error is None:
@@ -253,50 +282,66 @@ class Coordinator:
 
     def _start(self, command: Start) -> None:
         attempt = command.attempt
-        request: dict[str, Any] = {
-            "kind": attempt.task.kind.value,
-            "index": attempt.task.index,
-            "nonce": secrets.token_hex(4),
-            "careful": command.careful,
-        }
-        if attempt.task.kind is Kind.MAP:
-            request["split"] = to_plain(self._plan.splits[attempt.task.index])
-        else:
-            request["inputs"] = command.inputs
-            request["segments"] = to_plain(self._segments_of(attempt.task.index))
-            request["range"] = self._ranges[attempt.task.index] if self._ranges else None
         now = time.monotonic()
         self._started[attempt] = self._moved[attempt] = now
         self._brain.began(attempt, now)
-        self._executor.submit(attempt, request)
+        try:
+            request = self._request(command)
+        except SegmentError as error:  # of a sample of keys: its map runs again
+            self._unsent += [Failed(attempt, error), WorkerReady(attempt.worker)]
+        else:
+            self._executor.submit(attempt, request)
+
+    def _request(self, command: Start) -> dict[str, Any]:
+        task = command.attempt.task
+        request: dict[str, Any] = {
+            "kind": task.kind.value,
+            "index": task.index,
+            "nonce": secrets.token_hex(4),
+            "careful": command.careful,
+            "memory": command.memory,
+        }
+        if task.kind is Kind.MAP:
+            request["split"] = self._plan.splits[task.index]
+            if command.skip:
+                request["skip"] = [[number, error.to_plain()] for number, error in command.skip.items()]
+            if command.suspected:
+                request["suspected"] = [command.suspected.start, command.suspected.stop]
+        else:
+            request["inputs"] = command.inputs
+            request["range"] = self._range_of(task.index)
+            request["segments"] = self._segments_of(task.index)
+        return request
 
     def _segments_of(self, shard: int) -> list[Segments]:
-        """What a reduce reads: each map's chunks of its shard, in map order."""
-        if not self._segments:
-            self._segments = [[] for _ in range(self._plan.shards)]
-            results = self._brain.results(Kind.MAP)
-            if self._plan.by_key:
-                sample = merged((result.sketch for result in results if result), self._plan.shards)
-                self._ranges = ranges(sample, self._plan.shards)
-            for index, result in enumerate(results):
-                if result is None:
-                    raise InternalError(f"A reduce was started before map {index} was accepted.")
-                self._add_segments(index, result)
-        return self._segments[shard]
+        """What a reduce reads: of each run of each map its part, in the order of the input."""
+        wanted = self._range_of(shard)
+        found = []
+        for number, result in enumerate(self._results_of_maps()):
+            for run in result.runs:
+                index = index_within(run.index, wanted) if wanted else chunks.of_shard(run.index, shard)
+                if index:
+                    found.append(Segments(number, result.name, run.layout, index))
+        return found
 
-    def _add_segments(self, index: int, result: Result) -> None:
-        by_shard: dict[int, tuple[Chunk, ...]] = {}
-        if self._ranges:
-            by_shard = {
-                shard: chunks
-                for shard, wanted in enumerate(self._ranges)
-                if (chunks := chunks_within(result.chunks, wanted))
-            }
-        else:
-            for shard, found in groupby(result.chunks, key=attrgetter("shard")):  # they come shard by shard
-                by_shard[shard] = tuple(found)
-        for shard, chunks in by_shard.items():
-            self._segments[shard].append(Segments(index, result.name, result.layout, tuple(chunks)))
+    def _range_of(self, shard: int) -> Range | None:
+        """The keys of a shard, where parts follow the key order. Raises SegmentError."""
+        if not self._plan.by_key:
+            return None
+        if self._ranges is None:
+            samples = (
+                read_sketch(self._store, number, result.name, result.sample)
+                for number, result in enumerate(self._results_of_maps())
+                if result.sample
+            )
+            self._ranges = ranges(merged(samples, self._plan.shards), self._plan.shards)
+        return self._ranges[shard]
+
+    def _results_of_maps(self) -> Iterator[Result]:
+        for number, result in enumerate(self._brain.results(Kind.MAP)):
+            if result is None:
+                raise InternalError(f"A reduce was started before map {number} was accepted.")
+            yield result
 
     # ------------------------------------------------------------ who watches
 
@@ -304,7 +349,7 @@ class Coordinator:
         now = time.monotonic()
         if self._observers and now - self._shown >= _SHOW_SECONDS:
             self._shown = now
-            progress = self._progress()
+            progress = self._standing.progress(retries=self._brain.retries(), workers=len(self._started))
             for observer in self._observers:
                 observer.progress(progress)
             self._tell_stalled(now)
@@ -316,35 +361,9 @@ class Coordinator:
                 for observer in self._observers:
                     observer.stalled(str(attempt.task), self._work_of(attempt), now - self._started[attempt])
 
-    def _progress(self) -> Progress:
-        maps = self._brain.results(Kind.MAP)
-        done = [(split, result) for split, result in zip(self._plan.splits, maps, strict=True) if result]
-        mapping, reducing = self._running(Kind.MAP), self._running(Kind.REDUCE)
-        reduced = self._accepted(Kind.REDUCE)
-        # Records in memory are sized in items, which are no bytes.
-        sizes = [0 if split.file.uri == "records:" else split.size for split in self._plan.splits]
-        ahead = sum(min(report.bytes, sizes[report.attempt.task.index]) for report in mapping)
-        return Progress(
-            phase="reduce" if self._plan.shards and len(done) == len(maps) else "map",
-            maps=len(maps),
-            maps_done=len(done),
-            reduces=self._plan.shards,
-            reduces_done=len(reduced),
-            bytes_total=sum(sizes),
-            bytes_done=sum(size for size, result in zip(sizes, maps, strict=True) if result) + ahead,
-            records=sum(r.work.records for _, r in done) + sum(report.records for report in mapping),
-            pairs=sum(r.work.pairs for _, r in done) + sum(report.pairs for report in mapping),
-            pairs_shuffled=sum(chunk.rows for _, r in done for chunk in r.chunks),
-            bytes_shuffled=sum(r.work.bytes_out for _, r in done) if self._plan.shards else 0,
-            pairs_reduced=sum(r.work.pairs for r in reduced) + sum(report.pairs for report in reducing),
-            retries=self._brain.retries(),
-            workers=len(self._started),
-        )
 
-    def _running(self, kind: Kind) -> list[Reported]:
-        """How far each running task is: the report of its attempt that is furthest."""
-        furthest: dict[TaskId, Reported] = {}
-        for report in sorted(self._reports.values(), key=attrgetter("bytes")):
-            if report.attempt.task.kind is kind:
-                furthest[report.attempt.task] = report
-        return list(furthest.values())
+def _rests_on_what_was_accepted(command: Command) -> bool:
+    """A map is started whatever became of other maps. All else may follow from what they made."""
+    return not isinstance(command, Accept | Start) or (
+        isinstance(command, Start) and command.attempt.task.kind is not Kind.MAP
+    )

@@ -21,6 +21,8 @@ SLOW_FACTOR = 3.0
 """An attempt that has taken so many times the median of its phase is a straggler."""
 LEAST_SLOW_SECONDS = 2.0
 """Below that no attempt is one: starting another would take as long."""
+LATEST_ENDED = 10_000
+"""The median of a phase is that of so many attempts which ended last."""
 LEAST_ENDED = 3
 """So many attempts of the phase must have ended before their median says anything."""
 
@@ -43,10 +45,12 @@ class Verdict(Enum):
     RETRY = "retry"
     ALONE = "alone"
     """Try again once nothing else runs, and start nothing beside it."""
+    SKIP = "skip"
+    """Try again without the record that it failed on."""
     FAIL = "fail"
 
 
-def after_failure(failures: Sequence[Failure], max_attempts: int) -> Verdict:
+def after_failure(failures: Sequence[Failure], max_attempts: int, *, may_skip: bool = False) -> Verdict:
     """Decide by all failures of one task so far, the newest last.
 
     A deterministic error fails at once. User code fails when it has failed twice in the same place, or
@@ -54,8 +58,15 @@ def after_failure(failures: Sequence[Failure], max_attempts: int) -> Verdict:
     the machine's failures (LOST) and user code's (FAILED) each have the whole budget: a task that was
     unlucky with machines keeps its tries. Data of one map that got lost is that map's misfortune: it
     has a budget for each, and is made again at least once, or no run could ever go on from there.
+
+    may_skip: a record on which the process was ended or ran out of time twice is left out.
     """
     newest = failures[-1]
+    if may_skip and newest.error.records is not None and isinstance(newest.error, _OF_A_RECORD):
+        if len(newest.error.records) == 1 and any(_same_record(other, newest) for other in failures[:-1]):
+            return Verdict.SKIP
+        of_kind = sum(isinstance(failure.error, _OF_A_RECORD) for failure in failures)
+        return Verdict.FAIL if of_kind >= max(max_attempts, _ATTEMPTS_TO_FIND) else Verdict.RETRY
     if newest.retry is Retry.NEVER:
         return Verdict.FAIL
     if newest.retry is Retry.ALONE:
@@ -67,6 +78,15 @@ def after_failure(failures: Sequence[Failure], max_attempts: int) -> Verdict:
     if isinstance(newest.error, SegmentError):
         max_attempts = max(max_attempts, 2)
     return Verdict.FAIL if of_kind >= max_attempts else Verdict.RETRY
+
+
+_OF_A_RECORD = (WorkerCrash, AttemptTimeout)
+_ATTEMPTS_TO_FIND = 4
+"""The attempts that it takes to lay a crash on one row of a frame: the first, the frame's, the row's two."""
+
+
+def _same_record(failure: Failure, newest: Failure) -> bool:
+    return type(failure.error) is type(newest.error) and failure.error.records == newest.error.records
 
 
 def _same_place(failure: Failure, newest: Failure) -> bool:
@@ -89,6 +109,14 @@ def must_be_careful(failures: Sequence[Failure]) -> bool:
     return any(isinstance(failure.error, kinds) for failure in failures)
 
 
+def suspected(failures: Sequence[Failure]) -> range | None:
+    """Numbers of the records of a frame that has ended a process, or hung: to be given one by one."""
+    for failure in reversed(failures):
+        if failure.error.records is not None and len(failure.error.records) > 1:
+            return failure.error.records
+    return None
+
+
 def stragglers(running: Mapping[Attempt, float], ended: Sequence[float], left: int) -> list[Attempt]:
     """Attempts worth another one beside them, the longest first.
 
@@ -96,8 +124,12 @@ def stragglers(running: Mapping[Attempt, float], ended: Sequence[float], left: i
     that the accepted attempts of this phase took. left: tasks of the phase that are not done; none
     of them waits. Only near the end of a phase, which is when half of it is done.
     """
-    if len(ended) < LEAST_ENDED or left > len(ended):
+    if (
+        len(ended) < LEAST_ENDED
+        or left > len(ended)
+        or max(running.values(), default=0) <= LEAST_SLOW_SECONDS
+    ):
         return []
-    slow = max(LEAST_SLOW_SECONDS, SLOW_FACTOR * median(ended))
+    slow = max(LEAST_SLOW_SECONDS, SLOW_FACTOR * median(ended[-LATEST_ENDED:]))
     found = [attempt for attempt, seconds in running.items() if seconds > slow]
     return sorted(found, key=lambda attempt: -running[attempt])

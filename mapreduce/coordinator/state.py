@@ -9,16 +9,25 @@ all are done, or the run is to stop, nothing more is started.
 from __future__ import annotations
 
 import hashlib
+from array import array
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from mapreduce.coordinator.commands import Accept, Command, Discard, Finish, GiveUp, Start, Stop
-from mapreduce.coordinator.policy import Failure, Verdict, after_failure, must_be_careful, stragglers
+from mapreduce.coordinator.commands import Accept, Command, Discard, Drop, Finish, GiveUp, Start, Stop
+from mapreduce.coordinator.policy import (
+    Failure,
+    Verdict,
+    after_failure,
+    must_be_careful,
+    stragglers,
+    suspected,
+)
 from mapreduce.errors import AttemptTimeout, InternalError, MapReduceError, MemoryExceeded, SegmentError
 from mapreduce.events import Event, Failed, Succeeded, Tick, WorkerGone, WorkerReady
-from mapreduce.model import Attempt, Kind, Result, TaskId
+from mapreduce.model import Attempt, Kind, Result, TaskId, Work
+from mapreduce.quarantine import Quarantine, too_many
 from mapreduce.units import show_size
 
 
@@ -44,18 +53,93 @@ class Limits:
     """Bytes a worker may hold when nothing runs beside it."""
     backups: bool = True
     """Stragglers get a second attempt."""
+    quarantine: Quarantine | None = None
+    """How many bad records are set aside before the job fails; None: none is."""
 
 
 @dataclass(slots=True)
 class _Task:
+    """What is known of a task while it runs, and of one that has had trouble."""
+
     id: TaskId
     state: State = State.PENDING
     attempts: int = 0
     running: int = 0
     failures: list[Failure] = field(default_factory=list)
-    result: Result | None = None
-    alone: bool = False
+    skip: dict[int, MapReduceError] = field(default_factory=dict)
+    """Errors of records that are left out, by number within the split."""
+    forgiven: int = 0
+    """So many of the first failures were of records that are left out now."""
     story: list[str] = field(default_factory=list)
+
+    @property
+    def is_plain(self) -> bool:
+        """It is done, by its first attempt, and nothing else has happened to it."""
+        return self.state is State.DONE and self.attempts == 1 and not self.failures
+
+
+class _Stage:
+    """The tasks of one kind. There may be a million, so of most of them there is only the result."""
+
+    def __init__(self, kind: Kind, tasks: int) -> None:
+        self.kind = kind
+        self.results: list[Result | None] = [None] * tasks
+        self.left = tasks
+        self.retries = 0
+        """Attempts that failed or were lost so far."""
+        self.took = array("d")
+        """Seconds of the accepted attempts."""
+        self._known: dict[int, _Task] = {}
+        self._next = 0
+        """No task from here on was ever given out, but for those that were restored."""
+        self._again: deque[int] = deque()
+        """Tasks before `_next` that wait."""
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+    def task(self, index: int) -> _Task:
+        """A task, whose changes are kept until it is forgotten."""
+        return self._known.get(index) or self._known.setdefault(index, self._unknown(index))
+
+    def peek(self, index: int) -> _Task:
+        """A task, to look at."""
+        return self._known.get(index) or self._unknown(index)
+
+    def _unknown(self, index: int) -> _Task:
+        if self.results[index] is None:
+            return _Task(TaskId(self.kind, index))
+        return _Task(TaskId(self.kind, index), State.DONE, attempts=1, story=["accepted"])
+
+    def forget(self, task: _Task) -> None:
+        """Keep nothing but the result of a task that had no trouble."""
+        if task.is_plain:
+            self._known.pop(task.id.index, None)
+
+    def waits(self) -> bool:
+        """Whether a task can be given out."""
+        while not self._again and self._next < len(self.results):
+            if self.results[self._next] is None:
+                return True
+            self._next += 1
+        return bool(self._again)
+
+    def take(self) -> _Task:
+        """The task to be given out next; `waits` has said that there is one."""
+        if self._again:
+            return self.task(self._again.popleft())
+        self._next += 1
+        return self.task(self._next - 1)
+
+    def give_back(self, task: _Task) -> None:
+        """A task waits again, before those that have never been given out."""
+        if task.id.index < self._next:
+            self._again.appendleft(task.id.index)
+
+    def waiting(self, index: int) -> int:
+        """How often a task waits."""
+        fresh = index >= self._next and self.results[index] is None
+        return self._again.count(index) + fresh
 
 
 class Brain:
@@ -67,32 +151,37 @@ class Brain:
     def __init__(self, maps: int, reduces: int, limits: Limits, reduce_code: str = "") -> None:
         self._limits = limits
         self._reduce_code = reduce_code
-        self._maps = [_Task(TaskId(Kind.MAP, index)) for index in range(maps)]
-        self._reduces = [_Task(TaskId(Kind.REDUCE, index)) for index in range(reduces)]
-        self._pending = {Kind.MAP: deque(range(maps)), Kind.REDUCE: deque(range(reduces))}
-        self._left = {Kind.MAP: maps, Kind.REDUCE: reduces}
-        self._alone: deque[TaskId] = deque()
+        self._maps, self._reduces = _Stage(Kind.MAP, maps), _Stage(Kind.REDUCE, reduces)
+        self._alone: set[TaskId] = set()
+        """Tasks beside which nothing may run."""
+        self._waiting_alone: deque[TaskId] = deque()
         self._idle: deque[int] = deque()
         self._running: dict[int, Attempt] = {}
         self._since: dict[Attempt, float] = {}
         self._stopped: set[Attempt] = set()
-        self._took: dict[Kind, list[float]] = {Kind.MAP: [], Kind.REDUCE: []}
         self._inputs = ""
+        self._records = self._bad = 0
         self._now = 0.0
         self._ended = False
 
-    def restore(self, accepted: Iterable[tuple[TaskId, Result]]) -> None:
-        """Take over results that were accepted before this run went on; before `begin`."""
-        for task_id, result in accepted:
-            task = self._of(task_id.kind)[task_id.index]
-            if task.state is State.PENDING:
-                self._pending[task_id.kind].remove(task_id.index)
-                self._done(task, result, "accepted before the run went on")
-        if self._maps and not self._left[Kind.MAP]:
-            self._maps_done()
+    def restore(self, accepted: Iterable[tuple[TaskId, Result]]) -> list[Command]:
+        """Take over results that were accepted before this run went on; before `begin`.
+
+        Gives what follows: those of other maps are dropped.
+        """
+        for task, result in accepted:
+            stage = self._of(task.kind)
+            if stage.results[task.index] is None:
+                stage.results[task.index] = result
+                stage.left -= 1
+                self._count_bad(task, result.work, 1)
+        return self._maps_done() if self._maps and not self._maps.left else []
 
     def begin(self) -> list[Command]:
         """The first commands; a run without tasks finishes at once."""
+        if error := self._too_many_bad():
+            self._ended = True
+            return [GiveUp(error)]
         return self._next()
 
     def began(self, attempt: Attempt, now: float) -> None:
@@ -129,19 +218,19 @@ class Brain:
 
     def results(self, kind: Kind) -> list[Result | None]:
         """The accepted results so far, in task order."""
-        return [task.result for task in self._of(kind)]
+        return list(self._of(kind).results)
 
     def state(self, task: TaskId) -> State:
         """Of one task."""
-        return self._of(task.kind)[task.index].state
+        return self._of(task.kind).peek(task.index).state
 
     def retries(self) -> int:
         """Attempts that failed or were lost so far."""
-        return sum(len(task.failures) for task in (*self._maps, *self._reduces))
+        return self._maps.retries + self._reduces.retries
 
     def done(self, kind: Kind) -> int:
         """Number of tasks with an accepted result."""
-        return len(self._of(kind)) - self._left[kind]
+        return len(self._of(kind)) - self._of(kind).left
 
     def is_idle(self) -> bool:
         """No attempt runs."""
@@ -149,24 +238,28 @@ class Brain:
 
     def check(self) -> None:
         """Raise InternalError if an invariant is broken. Tests call it after every event."""
-        for task in (*self._maps, *self._reduces):
-            running = sum(attempt.task == task.id for attempt in self._running.values())
-            if (task.state is State.DONE) != (task.result is not None):
-                raise self._impossible(task, "a result and DONE go together")
-            if running != task.running or (running > 0) != (task.state is State.RUNNING) or running > 2:
-                raise self._impossible(task, f"{running} attempts run")
-            waiting = self._pending[task.id.kind].count(task.id.index) + self._alone.count(task.id)
-            if waiting != (task.state is State.PENDING):
-                raise self._impossible(task, f"it waits {waiting} times")
+        for stage in (self._maps, self._reduces):
+            for index in range(len(stage)):
+                self._check(stage, stage.peek(index))
         if set(self._idle) & set(self._running):
             raise InternalError(f"Workers are idle and busy: {set(self._idle) & set(self._running)}")
-        alone = [a for a in self._running.values() if self._of(a.task.kind)[a.task.index].alone]
+        alone = [attempt for attempt in self._running.values() if attempt.task in self._alone]
         if alone and len(self._running) > 1:
             raise InternalError(f"{alone[0]} does not run alone: {list(self._running.values())}")
 
+    def _check(self, stage: _Stage, task: _Task) -> None:
+        running = sum(attempt.task == task.id for attempt in self._running.values())
+        if (task.state is State.DONE) != (stage.results[task.id.index] is not None):
+            raise self._impossible(task, "a result and DONE go together")
+        if running != task.running or (running > 0) != (task.state is State.RUNNING) or running > 2:
+            raise self._impossible(task, f"{running} attempts run")
+        waiting = stage.waiting(task.id.index) + self._waiting_alone.count(task.id)
+        if waiting != (task.state is State.PENDING):
+            raise self._impossible(task, f"it waits {waiting} times")
+
     # ------------------------------------------------------------ transitions
 
-    def _of(self, kind: Kind) -> list[_Task]:
+    def _of(self, kind: Kind) -> _Stage:
         return self._maps if kind is Kind.MAP else self._reduces
 
     def _impossible(self, task: _Task, what: str) -> InternalError:
@@ -175,9 +268,9 @@ class Brain:
 
     def _release(self, attempt: Attempt) -> _Task | None:
         """The task of an attempt that has ended; None if it had been stopped before."""
-        task = self._of(attempt.task.kind)[attempt.task.index]
         if attempt in self._stopped:
             return None
+        task = self._of(attempt.task.kind).task(attempt.task.index)
         if self._running.pop(attempt.worker, None) != attempt:
             raise self._impossible(task, f"{attempt} ended, which did not run")
         task.running -= 1
@@ -200,19 +293,40 @@ class Brain:
             task.story.append(f"attempt {attempt.number} read other maps")
             self._wait(task)
             return [Discard(attempt, result)]
-        self._took[attempt.task.kind].append(seconds)
-        self._done(task, result, f"attempt {attempt.number} accepted")
+        self._of(attempt.task.kind).took.append(seconds)
         commands: list[Command] = [Accept(attempt, result), *self._stop_others(task)]
-        if attempt.task.kind is Kind.MAP and not self._left[Kind.MAP]:
+        self._done(task, result, f"attempt {attempt.number} accepted")
+        if error := self._too_many_bad():
+            self._ended = True
+            return [*commands, GiveUp(error)]
+        if attempt.task.kind is Kind.MAP and not self._maps.left:
             commands += self._maps_done()
         return commands
 
     def _done(self, task: _Task, result: Result, how: str) -> None:
-        task.state, task.result = State.DONE, result
+        stage = self._of(task.id.kind)
+        task.state = State.DONE
         task.story.append(how)
-        self._left[task.id.kind] -= 1
+        stage.results[task.id.index] = result
+        stage.left -= 1
+        stage.forget(task)
+        self._count_bad(task.id, result.work, 1)
+
+    def _count_bad(self, task: TaskId, work: Work, sign: int) -> None:
+        if task.kind is Kind.MAP:
+            self._records += sign * work.records
+            self._bad += sign * work.set_aside
+
+    def _too_many_bad(self) -> MapReduceError | None:
+        """The error of a job that has set aside more records than it may."""
+        quarantine = self._limits.quarantine
+        records = None if self._maps.left else self._records
+        why = quarantine.exceeded(self._bad, records) if quarantine and self._bad else ""
+        return too_many(self._bad, why) if why else None
 
     def _stop_others(self, task: _Task) -> list[Command]:
+        if not task.running:
+            return []
         others = [attempt for attempt in self._running.values() if attempt.task == task.id]
         for attempt in others:
             del self._running[attempt.worker]
@@ -224,18 +338,22 @@ class Brain:
 
     def _maps_done(self) -> list[Command]:
         """All maps are accepted: reduces that were made from other map results are not valid."""
-        results = [task.result for task in self._maps if task.result]
-        self._inputs = inputs_digest(results, self._reduce_code)
-        dropped: list[Command] = []
-        for task in self._reduces:
-            if task.result and task.result.inputs != self._inputs:
-                attempt = Attempt(task.id, task.attempts, -1)
-                dropped.append(Discard(attempt, task.result))
-                task.story.append("dropped: the maps have changed")
-                task.result = None
-                self._left[Kind.REDUCE] += 1
-                self._wait(task)
-        return dropped
+        self._inputs = inputs_digest([result for result in self._maps.results if result], self._reduce_code)
+        return [
+            self._drop(self._reduces.task(index), result, "dropped: the maps have changed")
+            for index, result in enumerate(self._reduces.results)
+            if result and result.inputs != self._inputs
+        ]
+
+    def _drop(self, task: _Task, result: Result, why: str) -> Command:
+        """What was accepted of a task is worth nothing any more."""
+        stage = self._of(task.id.kind)
+        stage.results[task.id.index] = None
+        stage.left += 1
+        self._count_bad(task.id, result.work, -1)
+        task.story.append(why)
+        self._wait(task)
+        return Drop(task.id, result)
 
     def _failed(self, attempt: Attempt, error: MapReduceError) -> list[Command]:
         task = self._release(attempt)
@@ -243,39 +361,51 @@ class Brain:
             return []
         self._since.pop(attempt)
         task.failures.append(Failure(error))
+        self._of(task.id.kind).retries += 1
         task.story.append(f"attempt {attempt.number}: {type(error).__name__}")
-        if isinstance(error, SegmentError) and 0 <= error.map_index < len(self._maps):
-            self._redo_map(self._maps[error.map_index])
+        commands = self._redo_map(error)
         if self._ended:
             self._wait(task)
-            return []
-        verdict = after_failure(task.failures, self._limits.max_attempts)
+            return commands
+        verdict = after_failure(
+            task.failures[task.forgiven :],
+            self._limits.max_attempts,
+            may_skip=self._limits.quarantine is not None and attempt.task.kind is Kind.MAP,
+        )
+        if verdict is Verdict.SKIP and error.records is not None:
+            task.skip[error.records.start] = error
+            task.forgiven = len(task.failures)
+            task.story.append(f"record {error.records.start} is left out")
         # One beside it takes as much: it would not be alone, and its failure would prove nothing.
-        others = self._stop_others(task) if verdict is not Verdict.RETRY else []
+        if verdict in (Verdict.ALONE, Verdict.FAIL):
+            commands += self._stop_others(task)
         if verdict is Verdict.FAIL:
             task.state = State.FAILED
             self._ended = True
-            return [*others, GiveUp(error)]
-        task.alone = task.alone or verdict is Verdict.ALONE
+            return [*commands, GiveUp(error)]
+        if verdict is Verdict.ALONE:
+            self._alone.add(task.id)
         self._wait(task)
-        return others
+        return commands
 
-    def _redo_map(self, task: _Task) -> None:
-        if task.state is State.DONE:
-            task.story.append("its data got lost")
-            task.result = None
-            self._left[Kind.MAP] += 1
-            self._wait(task)
+    def _redo_map(self, error: MapReduceError) -> list[Command]:
+        """Make the map again whose data got lost, if that is the error."""
+        if not isinstance(error, SegmentError) or not 0 <= error.map_index < len(self._maps):
+            return []
+        result = self._maps.results[error.map_index]
+        if result is None:
+            return []
+        return [self._drop(self._maps.task(error.map_index), result, "its data got lost")]
 
     def _wait(self, task: _Task) -> None:
         """Back among those that wait, unless another attempt of it runs."""
         if task.running:
             return
         task.state = State.PENDING
-        if task.alone:
-            self._alone.append(task.id)
+        if task.id in self._alone:
+            self._waiting_alone.append(task.id)
         else:
-            self._pending[task.id.kind].appendleft(task.id.index)
+            self._of(task.id.kind).give_back(task)
 
     # ------------------------------------------------------------ time and memory
 
@@ -298,51 +428,54 @@ class Brain:
         )
 
     def _too_large(self, attempt: Attempt, held: int) -> MapReduceError | None:
-        alone = self._of(attempt.task.kind)[attempt.task.index].alone
-        most = self._limits.memory_alone if alone else self._limits.memory
+        most = self._allowed(attempt.task)
         if most is None or held <= most:
             return None
         return MemoryExceeded(
             f"{attempt} took {show_size(held)} of memory, where {show_size(most)} are allowed"
-            f"{', with nothing beside it' if alone else ''}.",
+            f"{', with nothing beside it' if attempt.task in self._alone else ''}.",
             hint="Let the function hold less at once, or hand it less (smaller split_size, more shards), or "
             "give it more (Job(memory=…), fewer --workers).",
             place=f"memory:{attempt.task}",
         )
+
+    def _allowed(self, task: TaskId) -> int | None:
+        """Bytes that a worker may hold for it."""
+        return self._limits.memory_alone if task in self._alone else self._limits.memory
 
     # ------------------------------------------------------------ dispatch
 
     def _next(self) -> list[Command]:
         if self._ended:
             return []
-        if not any(self._left.values()):
+        stage = self._maps if self._maps.left else self._reduces
+        if not stage.left:
             self._ended = True
             return [Finish()]
-        kind = Kind.MAP if self._left[Kind.MAP] else Kind.REDUCE
-        if any(self._of(a.task.kind)[a.task.index].alone for a in self._running.values()):
+        if not self._idle or (self._alone and any(a.task in self._alone for a in self._running.values())):
             return []
         commands: list[Command] = []
-        while self._idle and self._pending[kind]:
-            commands.append(self._start(self._of(kind)[self._pending[kind].popleft()]))
-        if self._idle and not self._running and self._alone:
-            return [self._start(self._task_alone(kind))]
-        return commands + self._backups(kind)
+        while self._idle and stage.waits():
+            commands.append(self._start(stage.take()))
+        if self._idle and not self._running and self._waiting_alone:
+            return [self._start(self._task_alone(stage))]
+        return commands + self._backups(stage)
 
-    def _task_alone(self, kind: Kind) -> _Task:
-        found = next(task for task in self._alone if task.kind is kind)
-        self._alone.remove(found)
-        return self._of(found.kind)[found.index]
+    def _task_alone(self, stage: _Stage) -> _Task:
+        found = next(task for task in self._waiting_alone if task.kind is stage.kind)
+        self._waiting_alone.remove(found)
+        return stage.task(found.index)
 
-    def _backups(self, kind: Kind) -> list[Command]:
+    def _backups(self, stage: _Stage) -> list[Command]:
         if not (self._idle and self._limits.backups):
             return []
         single = {
             attempt: self._now - self._since[attempt]
             for attempt in self._running.values()
-            if attempt.task.kind is kind and self._of(kind)[attempt.task.index].running == 1
+            if attempt.task.kind is stage.kind and stage.peek(attempt.task.index).running == 1
         }
-        slow = stragglers(single, self._took[kind], self._left[kind])
-        return [self._start(self._of(kind)[attempt.task.index]) for attempt in slow[: len(self._idle)]]
+        slow = stragglers(single, stage.took, stage.left)
+        return [self._start(stage.task(attempt.task.index)) for attempt in slow[: len(self._idle)]]
 
     def _start(self, task: _Task) -> Command:
         task.attempts += 1
@@ -353,7 +486,9 @@ class Brain:
         self._running[attempt.worker] = attempt
         self._since[attempt] = self._now
         inputs = self._inputs if task.id.kind is Kind.REDUCE else ""
-        return Start(attempt, inputs, must_be_careful(task.failures))
+        careful = must_be_careful(task.failures)
+        suspects = suspected(task.failures) if careful else None
+        return Start(attempt, inputs, careful, self._allowed(task.id), dict(task.skip), suspects)
 
 
 def inputs_digest(results: Sequence[Result], reduce_code: str = "") -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from mapreduce.datasets.base import FileDataset
+from mapreduce.datasets.base import FileDataset, LineDataset
 from mapreduce.datasets.csv import Csv
 from mapreduce.datasets.files import FileRecord, Files
 from mapreduce.datasets.jsonlines import JsonLines
@@ -22,6 +22,7 @@ __all__ = [
     "Files",
     "JsonLines",
     "Kept",
+    "LineDataset",
     "Parquet",
     "Records",
     "Text",

@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 import codecs
+import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any, BinaryIO
 
-from mapreduce.datasets.compression import SUFFIXES, decompressed, suffix_of
-from mapreduce.datasets.lines import line_blocks
+from mapreduce.datasets.blocks import LineBlock
+from mapreduce.datasets.compression import SUFFIXES, suffix_of
+from mapreduce.datasets.decompression import decompressed
+from mapreduce.datasets.lines import LF, line_blocks
 from mapreduce.datasets.linetext import LineText
-from mapreduce.errors import JobError
-from mapreduce.model import Cut, InputFile, Split
+from mapreduce.datasets.stretches import stretch_reader, stretches_of
+from mapreduce.errors import DecodeError, InputError, JobError
+from mapreduce.model import Cut, InputFile, Location, Split
 from mapreduce.store import inputs
 from mapreduce.store.profiles import load_profile
 from mapreduce.units import parse_size
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
+TakeBad = Callable[[Location, bytes, InputError], None]
+
 RECORDS_BLOCK = 128 * 2**10
 FRAMES_BLOCK = 4 * 2**20
 """Bytes of a block, where the user gave no `block_size`: records stay in the processor's cache,
 frames are worth their overhead."""
+
+
+FEW = 4
+"""A gzip file is cut if it is more than one so manieth of the input's stored bytes: finding out where costs
+a reading, and so many files are tasks enough.
+"""
 
 
 class FileDataset:
@@ -74,7 +86,7 @@ def _profile(name: str, given: object) -> str:
 
 
 class LineDataset(FileDataset):
-    """Files of text that are cut at line ends. A compressed file is read from its beginning, by one task."""
+    """Files of text that are cut at line ends."""
 
     def __init__(
         self,
@@ -100,6 +112,7 @@ class LineDataset(FileDataset):
             raise JobError(f"growing={growing!r}.", hint='Give None or "snapshot".')
         self.growing = growing is not None
         self._undecodable = 0
+        self._take_bad: TakeBad | None = None
 
     @property
     def encoding(self) -> str:
@@ -110,6 +123,12 @@ class LineDataset(FileDataset):
     def undecodable(self) -> int:
         """Lines read by this object so far that had bytes which `errors` let pass."""
         return self._undecodable
+
+    def set_aside(self, take: TakeBad | None) -> None:
+        """From now on give lines that are no records to `take`, with place and error, instead of raising
+        what is wrong with them; None: raise.
+        """
+        self._take_bad = take
 
     @property
     def errors(self) -> str:
@@ -124,24 +143,42 @@ class LineDataset(FileDataset):
     def _describe(self, path: str) -> InputFile:
         return inputs.describe(path, self.profile, self.growing)
 
-    def _is_whole(self, file: InputFile) -> bool:
-        """Whether one task reads all of the file."""
-        return bool(file.compression)
+    @property
+    def _needs_whole_files(self) -> bool:
+        """Whether records can't be found from the middle of a file."""
+        return False
 
-    def splits(self, files: Sequence[InputFile]) -> list[Cut]:
-        """Equal byte ranges of at most `split_size`; a compressed file is one."""
-        return [cut for file in files for cut in self._cuts(file)]
+    def splits(self, files: Sequence[InputFile], *, read_ahead: bool = True) -> list[Cut]:
+        """Equal byte ranges of at most `split_size`. A large gzip file is cut where it can be read from the
+        middle; it is read for that, unless `read_ahead` is False. Other compressed files are one range.
+        """
+        least = sum(file.size for file in files) // FEW if read_ahead else math.inf
+        return [cut for file in files for cut in self._cuts(file, least)]
 
-    def _cuts(self, file: InputFile) -> Iterator[Cut]:
-        pieces = min(file.size, 1) if self._is_whole(file) else _pieces(file.size, self.split_size)
+    def _cuts(self, file: InputFile, least: float) -> list[Cut]:
+        pieces = _pieces(file.size, self.split_size)
         borders = [file.size * piece // pieces for piece in range(pieces + 1)] if pieces else []
-        for start, stop in pairwise(borders):
-            yield Cut(file, start, stop)
+        if file.compression or self._needs_whole_files:
+            if pieces > 1 and file.size > least and self._has_middles(file):
+                with inputs.opened(file) as stored:
+                    return stretches_of(stored, file, self.max_ratio, borders[1:-1])
+            borders = borders[:1] + borders[-1:]
+        return [Cut(file, start, stop) for start, stop in pairwise(borders)]
+
+    def _has_middles(self, file: InputFile) -> bool:
+        """Whether several tasks may read a compressed file. One that is far off would come twice."""
+        return file.compression == "gzip" and not self._needs_whole_files and not inputs.is_url(file.uri)
 
     @contextmanager
-    def _opened(self, file: InputFile) -> Iterator[BinaryIO]:
-        """The plain bytes of a file."""
+    def _opened(self, split: Split) -> Iterator[BinaryIO]:
+        """The plain bytes of the split's file, from the one before the split on."""
+        file, stretch = split.file, split.stretch
         with inputs.opened(file) as stored:
+            if stretch:
+                yield stretch_reader(stored, file, self.max_ratio, stretch)
+                return
+            if not file.compression:
+                stored.seek(max(split.start - 1, 0))
             yield decompressed(stored, file, self.max_ratio)
 
     def _data(
@@ -149,7 +186,8 @@ class LineDataset(FileDataset):
     ) -> Iterator[tuple[int, bytes]]:
         """(offset, bytes) of the whole lines that begin in [start, stop), without a byte order mark."""
         size = self.block_size or default_size
-        for offset, data in line_blocks(stream, start, stop, size, self.max_record, file.uri):
+        blocks = line_blocks(stream, start, stop, size, self.max_record, file.uri, self._take_bad)
+        for offset, data in blocks:
             if self.errors != "strict":
                 self._undecodable += self._lines.undecodable(data)
             if offset == 0 and self.encoding == "utf-8" and data.startswith(codecs.BOM_UTF8):
@@ -157,8 +195,30 @@ class LineDataset(FileDataset):
             else:
                 yield offset, data
 
+    def _decoded(self, data: bytes, offset: int, uri: str) -> tuple[list[str], list[int] | None]:
+        """The lines of a block, and their numbers within it; None: all. Raises DecodeError."""
+        try:
+            return self._lines.decode(data, offset, uri), None
+        except DecodeError:
+            if self._take_bad is None:
+                raise
+        block = LineBlock(uri, offset, data, [])
+        lines: list[str] = []
+        numbers: list[int] = []
+        for index, line in enumerate(data.removesuffix(LF).split(LF)):
+            place = block.locate(index)
+            try:
+                lines += self._lines.decode(line + LF, place.offset, uri)
+                numbers.append(index)
+            except DecodeError as error:
+                self._take_bad(place, line, error)
+        return lines, numbers
+
     def _range(self, split: Split) -> tuple[int, int | None]:
-        return (0, None) if self._is_whole(split.file) else (split.start, split.stop)
+        """The bytes in which the split's records begin; None: to the end."""
+        if split.stretch:
+            return split.stretch.start, split.stretch.stop
+        return (0, None) if split.file.compression else (split.start, split.stop)
 
 
 def _pieces(size: int, most: int) -> int:

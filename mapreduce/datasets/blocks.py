@@ -47,6 +47,16 @@ class LineBlock:
             end -= 1
         return Location(self._uri, self._offset + start, end - start)
 
+    def of_lines(self, lines: Sequence[int]) -> LineBlock:
+        """The same records, as those of other lines of the block."""
+        return LineBlock(self._uri, self._offset, self._data, self.records, lines)
+
+    def without(self, index: int) -> LineBlock:
+        """The block without one record."""
+        lines = range(len(self.records)) if self._lines is None else self._lines
+        rest = [*self.records[:index], *self.records[index + 1 :]]
+        return LineBlock(self._uri, self._offset, self._data, rest, [*lines[:index], *lines[index + 1 :]])
+
 
 def line_starts(data: bytes) -> list[int]:
     """Where each line begins, and the place behind the last one."""
@@ -76,6 +86,11 @@ class SpanBlock:
     def locate(self, index: int) -> Location:
         """Of one record: its own bytes, without the line's end."""
         return Location(self._uri, *self._spans[index])
+
+    def chosen(self, indexes: Sequence[int]) -> SpanBlock:
+        """Some of the records."""
+        records = [self.records[index] for index in indexes]
+        return SpanBlock(self._uri, records, [self._spans[index] for index in indexes], self._size)
 
 
 class _Place(Protocol):
@@ -110,6 +125,62 @@ class PlacedFrame:
     def locate(self, index: int) -> Location:
         """Of one row's record."""
         return self._block.locate(index)
+
+
+class Selection:
+    """Some records of a block, or rows of a frame's block, as a block.
+
+    first: the number of the block's first record within its split; a selection of a selection knows it.
+    """
+
+    __slots__ = ("_block", "_indexes", "_numbers", "frame", "records")
+
+    frame: Any
+
+    def __init__(self, block: Any, indexes: Sequence[int], first: int | None = None) -> None:
+        self._block, self._indexes = block, indexes
+        if first is None:
+            self._numbers = getattr(block, "number", _unknown)
+        else:
+            self._numbers = range(first, first + size_of(block)).__getitem__
+        self.frame = block.frame[list(indexes)] if _has_frame(block) else None
+        self.records = [] if _has_frame(block) else [block.records[index] for index in indexes]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole block."""
+        return self._block.size  # type: ignore[no-any-return]
+
+    @property
+    def location(self) -> Location:
+        """Of a record that is alone, or of the whole block."""
+        return self.locate(0) if len(self._indexes) == 1 else self._block.location
+
+    def locate(self, index: int) -> Location:
+        """Of one record."""
+        return self._block.locate(self._indexes[index])  # type: ignore[no-any-return]
+
+    def number(self, index: int) -> int:
+        """Of one record, within its split; -1 if it is not known."""
+        return self._numbers(self._indexes[index])
+
+
+def _unknown(_: int) -> int:
+    return -1
+
+
+def size_of(block: Any) -> int:
+    """Number of a block's records, or rows."""
+    return block.frame.height if _has_frame(block) else len(block.records)
+
+
+def record_of(block: Any, index: int) -> Any:
+    """One record of a block; of a frame's block, one row as a dict."""
+    return block.frame.row(index, named=True) if _has_frame(block) else block.records[index]
+
+
+def _has_frame(block: Any) -> bool:
+    return getattr(block, "frame", None) is not None
 
 
 class _Records(Protocol):

@@ -10,6 +10,7 @@ from mapreduce.datasets.base import FRAMES_BLOCK, RECORDS_BLOCK, LineDataset, Pa
 from mapreduce.datasets.blocks import (
     LineBlock,
     PlacedFrame,
+    Selection,
     SpanBlock,
     first_records,
     first_rows,
@@ -18,13 +19,14 @@ from mapreduce.datasets.blocks import (
 from mapreduce.datasets.csvframes import plain_text_frame, text_frame, typed
 from mapreduce.datasets.csvrows import BadRow, RowJoiner, RowParser
 from mapreduce.datasets.csvwriter import CsvWriter, read_rows
-from mapreduce.datasets.lines import record_too_large
+from mapreduce.datasets.lines import LF, record_too_large
 from mapreduce.datasets.schema import Misfit, checked_schema, demanded_schema
 from mapreduce.errors import InputError, JobError, RecordMalformed
 from mapreduce.model import InputFile, Location, Split
 from mapreduce.protocols import RecordWriter
+from mapreduce.store import inputs
 
-_ROWS_HINT = "Mend the file, or read it with Text and let the map skip such lines."
+_ROWS_HINT = "Mend the file, or set such rows aside with on_error=Quarantine(…)."
 _LINES_HINT = "If fields have line breaks within quotes, give multiline=True."
 
 
@@ -95,8 +97,9 @@ class Csv(LineDataset):
     def _parser(self) -> RowParser:
         return RowParser(self.separator, self.quote)
 
-    def _is_whole(self, file: InputFile) -> bool:
-        return self.multiline or bool(file.compression)
+    @property
+    def _needs_whole_files(self) -> bool:
+        return self.multiline
 
     # ------------------------------------------------------------ reading
 
@@ -128,10 +131,22 @@ class Csv(LineDataset):
             )
         frames = self._text_frames(split, columns, list(schema), behind)
         for placed in first_rows(frames, split.records):
+            yield self._typed(placed, schema)
+
+    def _typed(self, placed: PlacedFrame | Selection, schema: dict[str, Any]) -> PlacedFrame:
+        """A frame with its types; rows that don't fit are left out, where they are set aside."""
+        while True:
             try:
-                yield PlacedFrame(typed(placed.frame, schema), placed)
+                return PlacedFrame(typed(placed.frame, schema), placed)
             except Misfit as error:
-                raise RecordMalformed(f"{placed.locate(error.row)}: {error}.", hint=_ROWS_HINT) from None
+                place = placed.locate(error.row)
+                told = RecordMalformed(f"{place}: {error}.", hint=_ROWS_HINT, place="malformed")
+                if self._take_bad is None:
+                    raise told from None
+                row = self.separator.join(value or "" for value in placed.frame.row(error.row))
+                self._take_bad(place, row.encode(self.encoding, "surrogateescape"), told)
+                rows = range(placed.frame.height)
+                placed = Selection(placed, [row for row in rows if row != error.row])
 
     def _text_frames(
         self, split: Split, columns: Sequence[str], wanted: Sequence[str], behind: int
@@ -140,7 +155,7 @@ class Csv(LineDataset):
         file, quote = split.file, (self.quote or "").encode()
         make = self._joined(file) if self.multiline else self._lined(file)
         simple = not self.multiline and (self.encoding, self.errors) == ("utf-8", "strict")
-        with self._opened(file) as stream:
+        with self._opened(split) as stream:
             for offset, data in self._data(stream, file, *self._range(split), FRAMES_BLOCK):
                 skip = max(behind - offset, 0)
                 frame = None
@@ -165,7 +180,7 @@ class Csv(LineDataset):
     def _rows(self, split: Split, size: int, width: int, behind: int) -> Iterator[LineBlock | SpanBlock]:
         """Blocks of rows, each a list of str, all of one width, from the byte `behind` the header on."""
         make = self._joined(split.file) if self.multiline else self._lined(split.file)
-        with self._opened(split.file) as stream:
+        with self._opened(split) as stream:
             for offset, data in self._data(stream, split.file, *self._range(split), size):
                 if block := make(offset, data, max(behind - offset, 0), width):
                     yield block
@@ -177,7 +192,7 @@ class Csv(LineDataset):
         if isinstance(self.header, list):
             return self.header, 0
         make = self._joined(file) if self.multiline else self._lined(file)
-        with self._opened(file) as stream:
+        with self._opened(Split(0, file, 0, file.size)) as stream:
             for offset, data in self._data(stream, file, 0, None, RECORDS_BLOCK):
                 if block := make(offset, data, 0, None):
                     return self._checked_head(block)
@@ -199,12 +214,16 @@ class Csv(LineDataset):
 
         def make(offset: int, data: bytes, skip: int, width: int | None) -> LineBlock | None:
             data, offset = data[skip:], offset + skip
-            lines = self._lines.decode(data, offset, file.uri)
-            numbers = [index for index, line in enumerate(lines) if line]
-            block = LineBlock(file.uri, offset, data, [], None if len(numbers) == len(lines) else numbers)
+            lines, numbers = self._decoded(data, offset, file.uri)
+            kept = [index for index, line in enumerate(lines) if line]
+            if len(kept) < len(lines):
+                lines, numbers = [lines[i] for i in kept], [numbers[i] if numbers else i for i in kept]
+            block = LineBlock(file.uri, offset, data, [], numbers)
             if width is None:
-                numbers = numbers[:1]
-            block.records = self._parsed(parser, [lines[index] for index in numbers], block, width)
+                lines = lines[:1]
+            good, block.records = self._parsed(parser, lines, block, width)
+            if len(good) < len(lines):
+                block = block.of_lines([numbers[index] if numbers else index for index in good])
             return block if block.records else None
 
         return make
@@ -233,35 +252,58 @@ class Csv(LineDataset):
                 place = Location(file.uri, joiner.first, joiner.length)
                 raise self._malformed(place, "a quote is not closed", joiner.text)
             block = SpanBlock(file.uri, [], spans, sum(length + 1 for _, length in spans))
-            block.records = self._parsed(parser, texts, block, width)
-            return block if texts else None
+            good, rows = self._parsed(parser, texts, block, width)
+            chosen = [spans[index] for index in good]
+            return SpanBlock(file.uri, rows, chosen, block.size) if rows else None
 
         return make
 
     def _parsed(
         self, parser: RowParser, texts: list[str], block: LineBlock | SpanBlock, width: int | None
-    ) -> list[list[str]]:
+    ) -> tuple[Sequence[int], list[list[str]]]:
+        """The rows of those texts that are rows, and their indexes."""
         try:
             rows = parser.parse_all(texts)
         except BadRow:
             rows = []
         if len(rows) == len(texts) and (width is None or all(len(row) == width for row in rows)):
-            return rows
+            return range(len(rows)), rows
+        good: list[int] = []
+        rows = []
         for index, text in enumerate(texts):
             try:
-                found = len(parser.parse(text))
-            except BadRow as error:
-                hint = _ROWS_HINT if self.multiline else f"{_ROWS_HINT} {_LINES_HINT}"
-                raise self._malformed(block.locate(index), str(error), text, hint) from None
-            if width is not None and found != width:
-                why = f"{found} fields where {width} belong"
-                raise self._malformed(block.locate(index), why, text)
-        return rows
+                rows.append(self._row(parser, text, block.locate(index), width))
+                good.append(index)
+            except RecordMalformed as error:
+                if self._take_bad is None or width is None:
+                    raise
+                self._take_bad(block.locate(index), text.encode(self.encoding, "surrogateescape"), error)
+        return good, rows
+
+    def parse(self, data: bytes, place: Location) -> Any:
+        """The record of a row that stood at a place, under the header of its file as it is now.
+
+        Raises InputError.
+        """
+        names, _ = self._head(inputs.describe(place.uri, self.profile))
+        (text,) = self._lines.decode(data + LF, place.offset, place.uri)
+        row = self._row(self._parser, text, place, len(names))
+        return tuple(row) if self.header is False else dict(zip(names, row, strict=True))
+
+    def _row(self, parser: RowParser, text: str, place: Location, width: int | None) -> list[str]:
+        try:
+            row = parser.parse(text)
+        except BadRow as error:
+            hint = _ROWS_HINT if self.multiline else f"{_ROWS_HINT} {_LINES_HINT}"
+            raise self._malformed(place, str(error), text, hint) from None
+        if width is not None and len(row) != width:
+            raise self._malformed(place, f"{len(row)} fields where {width} belong", text)
+        return row
 
     @staticmethod
     def _malformed(place: Location, why: str, row: str, hint: str = _ROWS_HINT) -> RecordMalformed:
         shown = f"{row[:200]!r}{'…' if len(row) > 200 else ''}"
-        return RecordMalformed(f"{place}: {why}: {shown}.", hint=hint)
+        return RecordMalformed(f"{place}: {why}: {shown}.", hint=hint, place=f"malformed:{why}")
 
     # ------------------------------------------------------------ writing
 

@@ -7,7 +7,8 @@ from typing import Any, BinaryIO
 
 from mapreduce.datasets.csvrows import RowJoiner, RowParser
 from mapreduce.datasets.fields import fields, in_order
-from mapreduce.datasets.writers import Writer, encoded, field_text
+from mapreduce.datasets.jsontext import field_text
+from mapreduce.datasets.writers import Writer, encoded
 from mapreduce.errors import RecordError
 
 _SHOWN = 200

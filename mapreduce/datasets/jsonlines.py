@@ -8,7 +8,8 @@ from json.scanner import make_scanner
 from typing import Any, BinaryIO
 
 from mapreduce.datasets.base import FRAMES_BLOCK, RECORDS_BLOCK, LineDataset, Paths
-from mapreduce.datasets.blocks import LineBlock, PlacedFrame, first_records
+from mapreduce.datasets.blocks import LineBlock, PlacedFrame, SpanBlock, first_records
+from mapreduce.datasets.lines import LF
 from mapreduce.datasets.schema import Misfit, checked_schema, column, demanded_schema
 from mapreduce.datasets.writers import JsonLinesWriter
 from mapreduce.errors import RecordMalformed
@@ -77,17 +78,51 @@ class JsonLines(LineDataset):
         """The same records, objects all, as frames with the columns of `schema`."""
         schema = demanded_schema(self.schema, "JsonLines")
         blocks = first_records(self._blocks(split, FRAMES_BLOCK), split.records)
-        return (PlacedFrame(_frame(block, schema), block) for block in blocks)
+        return (self._placed(block, schema) for block in blocks)
+
+    def _placed(self, block: LineBlock, schema: dict[str, Any]) -> PlacedFrame:
+        """A frame of a block; objects that do not fit the schema are left out, where they are set aside."""
+        while True:
+            try:
+                return PlacedFrame(_frame(block, schema), block)
+            except _NoRow as error:
+                if self._take_bad is None:
+                    raise error.told from None
+                line = json.dumps(block.records[error.row], ensure_ascii=False)
+                self._take_bad(block.locate(error.row), line.encode(), error.told)
+                block = block.without(error.row)
 
     def _blocks(self, split: Split, size: int) -> Iterator[LineBlock]:
         uri = split.file.uri
-        with self._opened(split.file) as stream:
+        with self._opened(split) as stream:
             for offset, data in self._data(stream, split.file, *self._range(split), size):
-                lines = self._lines.decode(data, offset, uri)
-                numbers = [index for index, line in enumerate(lines) if line.strip(_SPACE)]
-                block = LineBlock(uri, offset, data, [], None if len(numbers) == len(lines) else numbers)
-                block.records = _values([lines[index] for index in numbers], block)
-                yield block
+                lines, numbers = self._decoded(data, offset, uri)
+                kept = [index for index, line in enumerate(lines) if line.strip(_SPACE)]
+                if len(kept) < len(lines):
+                    lines, numbers = [lines[i] for i in kept], [numbers[i] if numbers else i for i in kept]
+                yield self._parsed(lines, LineBlock(uri, offset, data, [], numbers), numbers)
+
+    def _parsed(self, lines: list[str], block: LineBlock, numbers: list[int] | None) -> LineBlock:
+        """The block with what its lines say."""
+        try:
+            block.records = _values(lines, block)
+            return block
+        except RecordMalformed:
+            if self._take_bad is None:
+                raise
+        good = []
+        for index, line in enumerate(lines):
+            try:
+                block.records.append(_value(line, block, index))
+                good.append(index)
+            except RecordMalformed as error:
+                self._take_bad(block.locate(index), line.encode(self.encoding, "surrogateescape"), error)
+        return block.of_lines([numbers[index] if numbers else index for index in good])
+
+    def parse(self, data: bytes, place: Location) -> Any:
+        """The value of a line that stood at a place. Raises DecodeError, RecordMalformed."""
+        (line,) = self._lines.decode(data + LF, place.offset, place.uri)
+        return _value(line, SpanBlock(place.uri, [None], [(place.offset, place.length)], place.length), 0)
 
     def writer(self, stream: BinaryIO) -> RecordWriter:
         """A writer of one part."""
@@ -113,7 +148,7 @@ def _values(lines: list[str], block: LineBlock) -> list[Any]:
     return values
 
 
-def _value(line: str, block: LineBlock, index: int) -> Any:
+def _value(line: str, block: LineBlock | SpanBlock, index: int) -> Any:
     try:
         return json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -124,7 +159,8 @@ def malformed(place: Location, why: str, line: str) -> RecordMalformed:
     """The error for a line, with its place and its beginning."""
     return RecordMalformed(
         f"{place}: {why}: {line[:200]!r}{'…' if len(line) > 200 else ''}.",
-        hint="Mend the file, or read it with Text and let the map skip such lines.",
+        hint="Mend the file, or set such records aside with on_error=Quarantine(…).",
+        place=f"malformed:{why}",
     )
 
 
@@ -134,11 +170,20 @@ def _frame(block: LineBlock, schema: dict[str, Any]) -> Any:
     records = block.records
     for index, record in enumerate(records):
         if type(record) is not dict:
-            raise malformed(block.locate(index), "a frame needs objects", json.dumps(record))
+            told = malformed(block.locate(index), "a frame needs objects", json.dumps(record))
+            raise _NoRow(index, told)
     try:
         return pl.DataFrame(
             [column(name, [record.get(name) for record in records], kind) for name, kind in schema.items()]
         )
     except Misfit as error:
         line = json.dumps(records[error.row], ensure_ascii=False)
-        raise malformed(block.locate(error.row), str(error), line) from None
+        raise _NoRow(error.row, malformed(block.locate(error.row), str(error), line)) from None
+
+
+class _NoRow(Exception):
+    """A record that is no row of a frame, and what to say about it."""
+
+    def __init__(self, row: int, told: RecordMalformed) -> None:
+        super().__init__(row)
+        self.row, self.told = row, told

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from mapreduce.errors import RecordTooLarge
+from mapreduce.model import Location
 
 LF = b"\n"
 PROBE = 8 * 2**10
 """Bytes in which the end of a block is looked for, before the block is read."""
 PROBED_BLOCK = 2**20
 """Smaller blocks lie in the processor's cache, where copying them costs less than looking."""
+LARGE_SHOWN = 4096
+"""Bytes of a line that is too long which are kept when it is left out."""
+
+TakeLarge = Callable[[Location, bytes, RecordTooLarge], None]
 
 
 def read_fully(stream: BinaryIO, size: int) -> bytes:
@@ -29,27 +34,40 @@ def read_fully(stream: BinaryIO, size: int) -> bytes:
 
 
 def line_blocks(
-    stream: BinaryIO, start: int, stop: int | None, block_size: int, max_record: int, uri: str
+    stream: BinaryIO,
+    start: int,
+    stop: int | None,
+    block_size: int,
+    max_record: int,
+    uri: str,
+    take_large: TakeLarge | None = None,
 ) -> Iterator[tuple[int, bytes]]:
     """Whole lines whose first byte lies in [start, stop), about `block_size` bytes at a time.
 
     Gives (offset, bytes); the bytes end with LF, but perhaps at the end of the stream. The stream
-    is at its beginning; it is sought if `start` is not 0. `stop` None: all lines. The cuts
-    depend on the arguments and the content alone. Raises RecordTooLarge.
+    is before the byte `start` - 1, which tells whether a line begins at `start`, or at its beginning.
+    `stop` None: all lines. The cuts depend on the arguments and the content alone. Raises
+    RecordTooLarge; with `take_large` a line that is too long is left out, and its place, its beginning
+    and the error are given to that.
     """
-    offset = window = _first_line(stream, start, stop, block_size)
+    offset, data = _first_line(stream, start, stop, block_size)
+    window = offset
     head: list[bytes] = []  # the beginning of a line, in pieces that are joined once
     held = 0
     probes = block_size >= PROBED_BLOCK and isinstance(stream, io.BufferedReader)
     while stop is None or offset < stop:
-        window += block_size
-        whole = _line_end(stream, offset, window, stop) if probes and not held else 0
-        data = read_fully(stream, (whole or window) - offset - held)
+        if data:
+            window = offset + held + len(data)
+        else:
+            window += block_size
+            whole = _line_end(stream, offset, window, stop) if probes and not held else 0
+            data = read_fully(stream, (whole or window) - offset - held)
         end = _whole_lines(data, None if stop is None else stop - offset - held)
         if end or not data:
             block = data if end == len(data) and not held else b"".join((*head, memoryview(data)[:end]))
-            if block:
-                _check_lengths(block, offset, max_record, uri)
+            if len(block) > max_record:
+                yield from _without_large(block, offset, max_record, uri, take_large)
+            elif block:
                 yield offset, block
             offset += len(block)
             head = [data[end:]]
@@ -58,16 +76,23 @@ def line_blocks(
             head.append(data)
             held += len(data)
             if held > max_record + 2:
-                raise record_too_large(uri, offset, max_record)
+                error = record_too_large(uri, offset, max_record)
+                if take_large is None:
+                    raise error
+                length, data = _rest_of_line(stream, block_size)
+                take_large(Location(uri, offset, held + length), head[0][:LARGE_SHOWN], error)
+                offset += held + length + 1
+                head, held, window = [], 0, offset
+                continue
         if not data:
             return
+        data = b""
 
 
-def _first_line(stream: BinaryIO, start: int, stop: int | None, block_size: int) -> int:
-    """The offset of the first line that begins at or after `start`; the stream is there then."""
+def _first_line(stream: BinaryIO, start: int, stop: int | None, block_size: int) -> tuple[int, bytes]:
+    """The offset of the first line that begins at or after `start`, and what has been read from there."""
     if start == 0:
-        return 0
-    stream.seek(start - 1)
+        return 0, b""
     offset = start - 1
     while stop is None or offset < stop:
         data = read_fully(stream, block_size)
@@ -75,9 +100,9 @@ def _first_line(stream: BinaryIO, start: int, stop: int | None, block_size: int)
             break
         found = data.find(LF)
         if found >= 0:
-            return stream.seek(offset + found + 1)
+            return offset + found + 1, data[found + 1 :]
         offset += len(data)
-    return offset if stop is None else max(offset, stop)
+    return (offset if stop is None else max(offset, stop)), b""
 
 
 def _line_end(stream: BinaryIO, offset: int, window: int, stop: int | None) -> int:
@@ -104,13 +129,37 @@ def _whole_lines(data: bytes, limit: int | None) -> int:
     return data.rfind(LF) + 1
 
 
-def _check_lengths(block: bytes, offset: int, max_record: int, uri: str) -> None:
-    if len(block) <= max_record:
-        return
-    for line in block.split(LF):
-        if len(line.removesuffix(b"\r")) > max_record:
-            raise record_too_large(uri, offset, max_record)
-        offset += len(line) + 1
+def _without_large(
+    block: bytes, offset: int, max_record: int, uri: str, take_large: TakeLarge | None
+) -> Iterator[tuple[int, bytes]]:
+    """The stretches of a block between lines that are too long."""
+    first = start = 0
+    while start < len(block):
+        found = block.find(LF, start)
+        end = len(block) if found < 0 else found
+        length = len(block[start:end].removesuffix(b"\r"))
+        if length > max_record:
+            error = record_too_large(uri, offset + start, max_record)
+            if take_large is None:
+                raise error
+            if start > first:
+                yield offset + first, block[first:start]
+            take_large(Location(uri, offset + start, length), block[start : start + LARGE_SHOWN], error)
+            first = end + 1
+        start = end + 1
+    if first < len(block):
+        yield offset + first, block[first:]
+
+
+def _rest_of_line(stream: BinaryIO, block_size: int) -> tuple[int, bytes]:
+    """Read to the next line's beginning: how long the rest of this one is, and what was read of the next."""
+    length = 0
+    while data := read_fully(stream, block_size):
+        found = data.find(LF)
+        if found >= 0:
+            return length + found, data[found + 1 :]
+        length += len(data)
+    return length, b""
 
 
 def record_too_large(uri: str, offset: int, max_record: int) -> RecordTooLarge:
@@ -118,4 +167,5 @@ def record_too_large(uri: str, offset: int, max_record: int) -> RecordTooLarge:
     return RecordTooLarge(
         f"{uri}: the record at byte {offset:,} is longer than max_record ({max_record:,} bytes).",
         hint="Raise max_record, or look whether the file is text at all.",
+        place="too large",
     )

@@ -8,6 +8,8 @@ from typing import Any
 from mapreduce.datasets.lines import LF
 from mapreduce.errors import DecodeError, JobError
 
+SIMPLE = ("utf-8", "ascii", "iso8859-1")
+"""Encodings in which no character's bytes contain a line feed, whatever the bytes are."""
 _ERRORS = ("strict", "replace", "ignore", "backslashreplace", "surrogateescape")
 _STATEFUL = ("utf-7", "iso2022", "hz", "raw-unicode-escape", "unicode-escape", "idna", "punycode")
 
@@ -24,8 +26,8 @@ class LineText:
 
     @property
     def is_simple(self) -> bool:
-        """No character's bytes contain a line feed, whatever the bytes are: blocks decode as lines do."""
-        return self.encoding in ("utf-8", "ascii", "iso8859-1")
+        """Blocks decode as lines do."""
+        return self.encoding in SIMPLE
 
     def decode(self, data: bytes, offset: int, uri: str, *, keep_cr: bool = False) -> list[str]:
         """The lines of a block, without their ends, or with their CR. Raises DecodeError."""
@@ -40,6 +42,10 @@ class LineText:
         if not records[-1] and (not data or data.endswith(LF)):
             records.pop()
         return records
+
+    def with_surrogates(self) -> LineText:
+        """The same, with bytes that are not text as surrogates."""
+        return LineText(self.encoding, "surrogateescape", self._owner)
 
     def undecodable(self, data: bytes) -> int:
         """How many of a block's lines are no text in the encoding."""
@@ -67,6 +73,7 @@ class LineText:
                 return DecodeError(
                     f"{where}: not {self.encoding} text ({wrong}): {line[:200]!r}.",
                     hint=f'Give the encoding: {self._owner}(…, encoding="latin-1"), or errors="replace".',
+                    place=f"not {self.encoding}",
                 )
             offset += len(line) + 1
         return DecodeError(f"{uri}, byte {offset:,}: not {self.encoding} text.")

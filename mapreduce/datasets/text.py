@@ -11,8 +11,8 @@ from mapreduce.datasets.blocks import LineBlock, PlacedFrame, SpanBlock, first_r
 from mapreduce.datasets.lines import LF
 from mapreduce.datasets.multiline import Grouping
 from mapreduce.datasets.writers import TextWriter
-from mapreduce.errors import JobError
-from mapreduce.model import Split
+from mapreduce.errors import DecodeError, JobError
+from mapreduce.model import Location, Split
 from mapreduce.protocols import RecordWriter
 
 
@@ -90,31 +90,65 @@ class Text(LineDataset):
         return first_rows(frames, split.records)
 
     def _blocks(self, split: Split, size: int) -> Iterator[LineBlock]:
-        uri, decode = split.file.uri, self._lines.decode
-        with self._opened(split.file) as stream:
+        uri = split.file.uri
+        with self._opened(split) as stream:
             for offset, data in self._data(stream, split.file, *self._range(split), size):
-                yield LineBlock(uri, offset, data, decode(data, offset, uri))
+                yield LineBlock(uri, offset, data, *self._decoded(data, offset, uri))
 
     def _line_frames(self, split: Split) -> Iterator[PlacedFrame]:
         uri = split.file.uri
-        with self._opened(split.file) as stream:
+        with self._opened(split) as stream:
             for offset, data in self._data(stream, split.file, *self._range(split), FRAMES_BLOCK):
                 if data:
-                    frame = self._lines.frame(data, offset, uri)
-                    yield PlacedFrame(frame, LineBlock(uri, offset, data, []))
+                    yield self._line_frame(data, offset, uri)
+
+    def _line_frame(self, data: bytes, offset: int, uri: str) -> PlacedFrame:
+        try:
+            return PlacedFrame(self._lines.frame(data, offset, uri), LineBlock(uri, offset, data, []))
+        except DecodeError:
+            if self._take_bad is None:
+                raise
+        import polars as pl
+
+        lines, numbers = self._decoded(data, offset, uri)
+        frame = pl.DataFrame({"line": lines}, schema={"line": pl.String})
+        return PlacedFrame(frame, LineBlock(uri, offset, data, [], numbers))
+
+    def parse(self, data: bytes, place: Location) -> str:
+        """The record of bytes that stood at a place. Raises DecodeError."""
+        return "\n".join(self._lines.decode(data + LF, place.offset, place.uri))
 
     def _groups(self, split: Split, size: int = RECORDS_BLOCK) -> Iterator[SpanBlock]:
         start, stop = self._range(split)
         grouping = Grouping(self.record_start or "", split.file.uri, start, stop, self.max_record)
-        with self._opened(split.file) as stream:
+        sifts = self._take_bad is not None and self.errors == "strict"
+        decoder = self._lines.with_surrogates() if sifts else self._lines
+        with self._opened(split) as stream:
             for offset, data in self._data(stream, split.file, start, None, size):
-                lines = self._lines.decode(data, offset, split.file.uri)
+                lines = decoder.decode(data, offset, split.file.uri)
                 if block := grouping.add(offset, data, lines):
-                    yield block
+                    yield from self._of_text(block)
                 if grouping.ended:
                     return
             if block := grouping.finish():
-                yield block
+                yield from self._of_text(block)
+
+    def _of_text(self, block: SpanBlock) -> Iterator[SpanBlock]:
+        """The records that are text; the others are set aside, or have been refused before."""
+        if self._take_bad is None or self.errors != "strict":
+            yield block
+            return
+        good = []
+        for index, record in enumerate(block.records):
+            data, place = record.encode(self.encoding, "surrogateescape"), block.locate(index)
+            try:
+                data.decode(self.encoding)
+                good.append(index)
+            except UnicodeDecodeError:
+                error = self._lines.decode_error(data, place.offset, place.uri)
+                self._take_bad(place, data, error)
+        if good:
+            yield block.chosen(good)
 
     def _group_frames(self, split: Split) -> Iterator[PlacedFrame]:
         import polars as pl

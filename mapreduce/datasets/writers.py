@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import math
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import date, datetime, time
-from json.encoder import encode_basestring
+from contextlib import suppress
+from operator import countOf
 from typing import Any, BinaryIO
 
 from mapreduce.codec import dump_value
 from mapreduce.datasets.columntext import json_lines, tabbed_lines
+from mapreduce.datasets.jsontext import TEXTS, ObjectTexts, escaped, json_text, refused
+from mapreduce.datasets.linetext import SIMPLE
 from mapreduce.errors import RecordError
-from mapreduce.keys import order_bytes
 
 _SHOWN = 200
 _BATCH = 4096
 
 
 class Writer:
-    """What all writers share: a record becomes bytes at once, bytes go to the stream in batches."""
+    """What all writers share: of a record its writer holds nothing that could still change, and batches of
+    what was made of them go to the stream.
+    """
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -29,7 +30,8 @@ class Writer:
 
     def write(self, records: Iterable[Any]) -> None:
         """Append records."""
-        encode, lines = self.encode, []
+        encode = self.encode
+        lines: list[Any] = []
         for record in records:
             if type(record) is not tuple:
                 self.pairs = False
@@ -39,8 +41,8 @@ class Writer:
                 lines = []
         self._flush(lines)
 
-    def _flush(self, lines: list[bytes]) -> None:
-        self._stream.write(b"".join(lines))
+    def _flush(self, lines: list[Any]) -> None:
+        self._stream.write(self.joined(lines))
         self.records += len(lines)
 
     def write_pairs(self, keys: Sequence[Any], values: Sequence[Any]) -> None:
@@ -66,17 +68,42 @@ class Writer:
     def close(self) -> None:
         """Nothing is held back."""
 
-    def encode(self, record: Any) -> bytes:
-        """The bytes of one record."""
+    def encode(self, record: Any) -> Any:
+        """One record, as `joined` takes it."""
         raise TypeError(f"{type(self).__name__} does not say how to encode")
+
+    def joined(self, lines: list[Any]) -> bytes:
+        """The bytes of records."""
+        return b"".join(lines)
 
 
 class JsonLinesWriter(Writer):
-    """A JSON object a line: a dict as it is, a pair as `key` and `value`."""
+    """A JSON object a line: a dict as it is, a pair as `key` and `value`. UTF-8."""
 
-    def encode(self, record: Any) -> bytes:
-        """UTF-8, or for lone surrogates an escape; ends with a newline."""
-        return (_json_record(record) + "\n").encode()
+    def __init__(self, stream: BinaryIO) -> None:
+        super().__init__(stream)
+        self._objects = ObjectTexts()
+
+    def encode(self, record: Any) -> str:
+        """A line with its line feed. Lone surrogates are escaped when it is written."""
+        try:
+            if type(record) is tuple and len(record) == 2:
+                key, value = record
+                return f'{{"key":{TEXTS[type(key)](key)},"value":{TEXTS[type(value)](value)}}}\n'
+            if type(record) is dict:
+                return self._objects.text(record) + "\n"
+            if isinstance(record, dict):
+                return TEXTS[type(record)](record)
+        except (RecursionError, ValueError) as error:
+            raise refused(error) from None
+        raise RecordError(
+            f"JsonLines can't write a record of type {type(record).__name__}: {repr(record)[:_SHOWN]}.",
+            hint="Give a dict, or a pair (key, value).",
+        )
+
+    def joined(self, lines: list[str]) -> bytes:
+        """The bytes of lines."""
+        return escaped("".join(lines)).encode()
 
     def texts(self, frame: Any) -> Iterator[tuple[int, bytes]] | None:
         """Of columns whose JSON polars writes as we do."""
@@ -91,8 +118,20 @@ class TextWriter(Writer):
         self._encoding = encoding
         self._errors = errors
 
-    def encode(self, record: Any) -> bytes:
-        """A line with its line feed."""
+    def encode(self, record: Any) -> bytes | str:
+        """A line with its line feed, or a str that is to be one."""
+        return record if type(record) is str else self._line(record)
+
+    def joined(self, lines: list[bytes | str]) -> bytes:
+        """The bytes of lines. Raises RecordError for one of the str."""
+        if self._encoding in SIMPLE and countOf(map(type, lines), str) == len(lines):
+            text = "\n".join(lines) + "\n" if lines else ""  # type: ignore[arg-type]
+            if text.count("\n") == len(lines) and "\r\n" not in text:
+                with suppress(UnicodeEncodeError):  # one by one it is told which
+                    return text.encode(self._encoding, self._errors)
+        return b"".join(self._line(line) if type(line) is str else line for line in lines)  # type: ignore[misc]
+
+    def _line(self, record: Any) -> bytes:
         if type(record) is dict and record.keys() == {"line"} and type(record["line"]) in (str, bytes):
             record = record["line"]
         if type(record) is tuple and len(record) == 2:
@@ -147,104 +186,3 @@ class KeptWriter(Writer):
         """A frame."""
         data = dump_value(record)
         return struct.pack(">I", len(data)) + data
-
-
-# ---------------------------------------------------------------- JSON
-
-
-def _json_record(record: Any) -> str:
-    kind = type(record)
-    if kind is tuple and len(record) == 2:
-        return f'{{"key":{json_text(record[0])},"value":{json_text(record[1])}}}'
-    if isinstance(record, dict):
-        return json_text(record)
-    raise RecordError(
-        f"JsonLines can't write a record of type {kind.__name__}: {repr(record)[:_SHOWN]}.",
-        hint="Give a dict, or a pair (key, value).",
-    )
-
-
-def json_text(value: Any) -> str:
-    """The one JSON text of a value, compact.
-
-    Floats as Python's repr, NaN and infinities as null; tuples and sets as arrays (a set in key
-    order); dates in ISO form; bytes as UTF-8 text, with surrogate escapes for other bytes.
-    """
-    kind = type(value)
-    try:
-        if kind is int:
-            return repr(value)
-        if kind is str:
-            text = encode_basestring(value)
-            return text if text.isascii() else _escape_surrogates(text)
-        return _json_text(_plain(value))
-    except RecursionError:
-        raise RecordError("A record is nested too deeply for JSON.") from None
-    except ValueError as error:  # Python refuses to write ints of thousands of digits
-        raise RecordError(f"A number can't be written: {error}.", hint="Round it first.") from None
-
-
-def field_text(value: Any) -> str:
-    """A value as the text of a field: JSON's, but text, bytes and dates without quotes."""
-    try:
-        plain = _plain(value)
-        return plain if isinstance(plain, str) else json_text(plain)
-    except RecursionError:
-        raise RecordError("A record is nested too deeply for a field.") from None
-
-
-_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=False)
-
-
-def _json_text(value: Any) -> str:
-    text = _ENCODER.encode(value)
-    return text if text.isascii() else _escape_surrogates(text)
-
-
-def _escape_surrogates(text: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return "".join(f"\\u{ord(c):04x}" if "\ud800" <= c <= "\udfff" else c for c in text)
-    return text
-
-
-def _plain(value: Any) -> Any:
-    """The value with only what JSON has."""
-    kind = type(value)
-    if value is None or kind is bool or kind is int or kind is str:
-        return value
-    if kind is float:
-        return value if math.isfinite(value) else None
-    if kind is tuple or kind is list:
-        return [_plain(item) for item in value]
-    if kind is dict:
-        named = {_json_name(name): _plain(item) for name, item in value.items()}
-        if len(named) < len(value):
-            raise RecordError(
-                f"Two names of a dict are one as text: {repr(value)[:_SHOWN]}.",
-                hint="Give it names of type str.",
-            )
-        return named
-    if kind is bytes:
-        return value.decode("utf-8", "surrogateescape")
-    if kind is datetime or kind is date or kind is time:
-        return value.isoformat()
-    if kind is set or kind is frozenset:
-        return [_plain(item) for item in sorted(value, key=order_bytes)]
-    raise RecordError(
-        f"JSON has no form for a value of type {kind.__qualname__}: {repr(value)[:_SHOWN]}.",
-        hint="Convert it in the function that gives it.",
-    )
-
-
-def _json_name(name: Any) -> str:
-    if type(name) is str:
-        return name
-    if name is None or type(name) in (bool, int, float, bytes, date, datetime):
-        plain = _plain(name)
-        return plain if isinstance(plain, str) else _json_text(plain)
-    raise RecordError(
-        f"A dict in a record has the key {repr(name)[:_SHOWN]}; JSON's names are text.",
-        hint="Convert it in the function that gives it.",
-    )

@@ -6,9 +6,10 @@ import multiprocessing
 import os
 import re
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mapreduce.errors import MapReduceError, MemoryExceeded, WorkerCrash, WorkerKilled
+from mapreduce.lastrecord import Noted
 
 _STACK_CHARACTERS = 4_000
 _FROM_OUTSIDE = {-signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP, -signal.SIGINT, -signal.SIGQUIT}
@@ -35,9 +36,8 @@ class Ending:
     """As multiprocessing tells it: an exit code, or a signal's number as a negative one."""
     attempt: str = ""
     """That it ran."""
-    where: str = ""
-    """Where the record stands that a careful attempt was at."""
-    record: str = ""
+    noted: Noted = field(default_factory=Noted)
+    """The record that a careful attempt was at."""
     stack: str = ""
     """As faulthandler wrote it."""
     output: str = ""
@@ -82,14 +82,17 @@ class Ending:
 
     def _told(self, kind: type[MapReduceError], how: str, hint: str, place: str) -> MapReduceError:
         doing = f", while it ran {self.attempt}" if self.attempt else ""
-        return kind(
-            f"Worker process {self.process} {how}{doing}{on_record(self.where, self.record)}",
+        where = self.noted.where
+        error = kind(
+            f"Worker process {self.process} {how}{doing}{on_record(where, self.noted.record)}",
             hint=hint,
             details=user_stack(self.stack),
             trace=self.stack,
-            place=f"{place}:{self.where}" if self.where else place,
+            place=f"{place}:{where}" if where else place,
             output=self.output,
         )
+        error.records = self.noted.records
+        return error
 
 
 def on_record(where: str, record: str) -> str:

@@ -1,8 +1,7 @@
-"""What workers hold, and whether the kernel has ended processes because memory ran out."""
+"""Whether the kernel has ended processes because memory ran out."""
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections import deque
@@ -12,15 +11,6 @@ from pathlib import Path
 _CGROUPS = Path("/sys/fs/cgroup")
 _KILLS = re.compile(r"^oom_kill (\d+)$", re.MULTILINE)
 _LOOK_SECONDS = 1.0
-
-
-def resident(process: int) -> int | None:
-    """Bytes that a process holds in memory; None where that can't be known."""
-    try:
-        with open(f"/proc/{process}/statm") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, IndexError):
-        return None
 
 
 class OutOfMemoryKills:

@@ -29,8 +29,9 @@ from mapreduce.events import Event, Failed, Printed, Reported, Succeeded, Worker
 from mapreduce.executors import child, descendants, output, warm_up
 from mapreduce.executors.channel import Channel
 from mapreduce.executors.endings import Ending, on_record, user_stack
-from mapreduce.executors.memory import OutOfMemoryKills, resident
-from mapreduce.lastrecord import last_record
+from mapreduce.executors.memory import OutOfMemoryKills
+from mapreduce.host import resident
+from mapreduce.lastrecord import Noted, last_record
 from mapreduce.model import Attempt, Result
 from mapreduce.store import layout
 
@@ -125,14 +126,15 @@ class ProcessExecutor:
         worker = self._alive.get(attempt.worker)
         if worker is None or worker.attempt != attempt:
             return
-        where, record = last_record(worker.last_record)  # the signal for the stack may wake the function
+        noted = last_record(worker.last_record)  # the signal for the stack may wake the function
         stack = _stack_of(worker) if error else ""
         self._end(worker)
         if error:
             error.trace, error.details = stack, user_stack(stack)
-            if where:
-                error.message = error.message.removesuffix(".") + on_record(where, record)
-                error.place = f"{error.place}:{where}"
+            if noted.where:
+                error.message = error.message.removesuffix(".") + on_record(noted.where, noted.record)
+                error.place = f"{error.place}:{noted.where}"
+            error.records = noted.records
             self._failed(attempt, error, worker.printed.take())
         worker.printed.close()
         self._add_worker()
@@ -291,13 +293,11 @@ class ProcessExecutor:
         self._add_worker()
 
     def _ending(self, worker: _Worker) -> Ending:
-        where, record = last_record(worker.last_record) if worker.attempt else ("", "")
         return Ending(
             process=worker.process.pid,
             code=_exit_code(worker),
             attempt=str(worker.attempt) if worker.attempt else "",
-            where=where,
-            record=record,
+            noted=last_record(worker.last_record) if worker.attempt else Noted(),
             stack=_log_of(worker),
             output=worker.printed.take(),
             out_of_memory=self._kills.happened(),

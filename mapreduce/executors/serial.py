@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mapreduce.codec import pack, unpack
 from mapreduce.errors import MapReduceError
 from mapreduce.events import Event, Failed, Printed, Reported, Succeeded, WorkerReady
 from mapreduce.job import Job
@@ -27,7 +28,7 @@ class SerialExecutor:
         self._events.append(WorkerReady(0))
 
     def submit(self, attempt: Attempt, request: dict[str, Any]) -> None:
-        self._waiting.append((attempt, request))
+        self._waiting.append((attempt, unpack(pack(request))))  # as any worker gets it
 
     def poll(self, timeout: float) -> list[Event | Printed | Reported]:
         if self._waiting:

@@ -41,7 +41,7 @@ class Summary:
 def summary(result: JobResult) -> list[str]:
     """Job, status and time; records, pairs, groups, bytes; functions against engine; where it lies."""
     manifest = result.manifest
-    status = manifest.status.value.lower()
+    status = manifest.status.value.lower().replace("_", " ")
     told = [*facts(manifest), ("result", f"{visible(shown_path(result.path))} ({_parts(result)})")]
     if sinks := [visible(delivery.sink) for delivery in result.deliveries if delivery.delivered]:
         told.append(("told", ", ".join(sinks)))

@@ -55,6 +55,11 @@ class Pairs:
         return self.frame.height
 
     @property
+    def size(self) -> int:
+        """Bytes of the columns, about. polars does not count the 16 bytes that a text has beside it."""
+        return int(self.frame.estimated_size()) + 16 * sum(map(_texts, self.frame))
+
+    @property
     def grouping(self) -> Grouping:
         """The columns that decide which keys are equal."""
         return grouping(self.keys)
@@ -63,6 +68,15 @@ class Pairs:
     def value_columns(self) -> list[str]:
         """Names of all columns that are not the key's."""
         return [name for name in self.frame.columns if not name.startswith("k")]
+
+
+def _texts(series: pl.Series) -> int:
+    """How many texts a column has."""
+    if series.dtype in (pl.String, pl.Binary):
+        return len(series)
+    if series.dtype in (pl.List(pl.String), pl.List(pl.Binary)):
+        return int(series.list.len().sum() or 0)
+    return 0
 
 
 def grouping(layout: str) -> Grouping:
@@ -229,10 +243,13 @@ def _to_list(series: pl.Series, code: str) -> list[Any]:
 # ---------------------------------------------------------------- together
 
 
-def concat(parts: Sequence[Pairs]) -> Pairs:
-    """One after another. Parts whose layouts differ become general."""
-    keys = _common_keys({part.keys for part in parts})
-    values = common_values({part.values for part in parts})
+def concat(parts: Sequence[Pairs], layouts: Iterable[str] = ()) -> Pairs:
+    """One after another. Parts whose layouts differ become general, so that they could hold pairs of
+    `layouts` (of keys and of values, with a bar between) too.
+    """
+    others = [layout.split("|") for layout in layouts]
+    keys = _common_keys({part.keys for part in parts} | {keys for keys, _ in others})
+    values = common_values({part.values for part in parts} | {values for _, values in others})
     frames = [_as_values(_as_keys(part.frame, part.keys, keys), part.values, values) for part in parts]
     columns = frames[0].columns
     return Pairs(pl.concat([frame.select(columns) for frame in frames]), keys, values)

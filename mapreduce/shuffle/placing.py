@@ -101,18 +101,22 @@ def _part(key: Any, shards: int, partition: Callable[[Any], int]) -> int:
 
 def sketch_of(run: Run, shards: int) -> Sketch:
     """The sample of the run's distinct keys that `ordering` asks for."""
-    frame = run.pairs.grouping.by(run.pairs.frame.with_columns(run.place), pl.col("place").first())
     wanted = ordering.SAMPLES * shards
-    if frame.height > wanted:
-        frame = frame.filter(pl.col("place") <= frame["place"].sort()[wanted - 1])
+    frame = run.pairs.frame.with_columns(run.place)
+    smallest = run.place.unique().sort().head(wanted)
+    if len(smallest) == wanted:
+        frame = frame.filter(pl.col("place") <= smallest[-1])
+    frame = run.pairs.grouping.by(frame, pl.col("place").first())
     keys = python_keys(frame, run.pairs.keys)
-    found = (f"{h:016x}{order_bytes(k).hex()}" for h, k in zip(frame["place"].to_list(), keys, strict=True))
+    found = (
+        h.to_bytes(8, "big") + order_bytes(k) for h, k in zip(frame["place"].to_list(), keys, strict=True)
+    )
     return tuple(sorted(found)[:wanted])
 
 
-def first_key(run: Run, row: int) -> str:
+def first_key(run: Run, row: int) -> bytes:
     """The beginning of a row's key, as `Chunk.first` has it."""
-    return _order(run.pairs, row)[: ordering.PREFIX]
+    return key_order(run.pairs, row)[: ordering.PREFIX]
 
 
 def within(pairs: Pairs, wanted: Range) -> Pairs:
@@ -120,22 +124,24 @@ def within(pairs: Pairs, wanted: Range) -> Pairs:
     low, high = wanted
     if not len(pairs):
         return pairs
-    start = 0 if _order(pairs, 0) >= low else _first_not_before(pairs, low)
-    inside = high is None or _order(pairs, len(pairs) - 1) < high
-    stop = len(pairs) if inside or high is None else _first_not_before(pairs, high)
+    start = 0 if key_order(pairs, 0) >= low else first_not_before(pairs, low)
+    inside = high is None or key_order(pairs, len(pairs) - 1) < high
+    stop = len(pairs) if inside or high is None else first_not_before(pairs, high)
     return Pairs(pairs.frame.slice(start, max(0, stop - start)), pairs.keys, pairs.values)
 
 
-def _first_not_before(pairs: Pairs, border: str) -> int:
+def first_not_before(pairs: Pairs, border: bytes) -> int:
+    """Of pairs in key order, the number of the first whose key's order bytes are these or more."""
     start, stop = 0, len(pairs)
     while start < stop:
         middle = (start + stop) // 2
-        if _order(pairs, middle) < border:
+        if key_order(pairs, middle) < border:
             start = middle + 1
         else:
             stop = middle
     return start
 
 
-def _order(pairs: Pairs, row: int) -> str:
-    return order_bytes(python_keys(pairs.frame.slice(row, 1), pairs.keys)[0]).hex()
+def key_order(pairs: Pairs, row: int) -> bytes:
+    """Order bytes of a row's key."""
+    return order_bytes(python_keys(pairs.frame.slice(row, 1), pairs.keys)[0])

@@ -49,8 +49,8 @@ def make_tally(
 def join_states(aggregate: Aggregate, parts: Sequence[Pairs], *, ordered: bool = False) -> Pairs:
     """The states of all parts, merged by key in the order of the parts; `ordered` as above."""
     if isinstance(aggregate, Together):
-        members = _members(aggregate, concat_keys(parts))
-        return _beside(aggregate, [join_states(member, own, ordered=True) for member, own in members])
+        each = members(aggregate, concat_keys(parts))
+        return _beside(aggregate, [join_states(member, own, ordered=True) for member, own in each])
     joined = _concat(aggregate, parts)
     if joined.values == PACKED:
         return _with_states(*_merged(aggregate, joined))
@@ -67,7 +67,7 @@ def finish_states(aggregate: Aggregate, parts: Sequence[Pairs]) -> tuple[Pairs, 
 def finish_columns(aggregate: Aggregate, parts: Sequence[Pairs]) -> tuple[Pairs, list[Any] | pl.Series]:
     """The same; results may be a column of integers."""
     if isinstance(aggregate, Together):
-        done = [finish_states(member, own) for member, own in _members(aggregate, concat_keys(parts))]
+        done = [finish_states(member, own) for member, own in members(aggregate, concat_keys(parts))]
         rows = zip(*(results for _, results in done), strict=True)
         return done[0][0], [dict(zip(aggregate.members, row, strict=True)) for row in rows]
     joined = _concat(aggregate, parts)
@@ -179,7 +179,7 @@ def _beside(together: Together, made: list[Pairs]) -> Pairs:
     return Pairs(pl.concat(frames, how="horizontal"), made[0].keys, f"{{{layouts}}}")
 
 
-def _members(together: Together, parts: Sequence[Pairs]) -> Iterator[tuple[Aggregate, list[Pairs]]]:
+def members(together: Together, parts: Sequence[Pairs]) -> Iterator[tuple[Aggregate, list[Pairs]]]:
     """Each member with its states of all parts."""
     for index, member in enumerate(together.members.values()):
         yield member, [_member_states(member, index, part) for part in parts]

@@ -108,7 +108,14 @@ def describe(result: JobResult) -> Report:
     totals = manifest.totals
     spent = totals.user_seconds + totals.engine_seconds
     found = leading(result, _ROWS)
-    sections = [_leading(found), _facts(manifest), _counters(manifest), _inputs(manifest), _parts(manifest)]
+    sections = [
+        _leading(found),
+        _set_aside(manifest),
+        _facts(manifest),
+        _counters(manifest),
+        _inputs(manifest),
+        _parts(manifest),
+    ]
     return Report(
         title=manifest.job,
         status=manifest.status.value,
@@ -148,6 +155,17 @@ def _cut(text: str) -> str:
 def _facts(manifest: Manifest) -> Section:
     rows = [("wall time", phases(manifest)), *facts(manifest)]
     return Section("Run", [], [False, False], [row for row in rows if row[0] != "counters"])
+
+
+def _set_aside(manifest: Manifest) -> Section:
+    rows = [
+        (_cut(visible(str(bad.location))), _cut(visible(bad.error)), _cut(visible(bad.record)))
+        for bad in manifest.bad[:_ROWS]
+    ]
+    total = manifest.totals.set_aside
+    files = f"{count(len(manifest.set_aside), 'file')} beside the parts"
+    note = f"{len(rows):,} of {total:,} records; all are in {files}." if total > len(rows) else ""
+    return Section("Records set aside", ["place", "error", "record"], [False] * 3, rows, note=note)
 
 
 def _counters(manifest: Manifest) -> Section:

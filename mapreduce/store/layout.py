@@ -2,6 +2,7 @@
 
 <output>/                          the result
   part-00000-<run>-<nonce>.jsonl   written by reduce attempts, or by maps without a reduce
+  _set-aside-00000-<run>-<nonce>.jsonl   bad records of a map attempt
   _manifest.json                   makes the parts that it names visible
   _sinks/<run>/<sink>.json         a sink was told
 <beside the output>/.<output>.mapreduce/<run>/, or <work>/<output>-<digest of its path>/<run>/
@@ -36,7 +37,7 @@ SINKS = "_sinks"
 
 _WRITER = r"(?P<run>[A-Za-z0-9]+-[0-9a-f]{8})"
 _RUN_ID = re.compile(rf"{_WRITER}\Z")
-_PART = re.compile(rf"part-\d{{5,}}-{_WRITER}-[0-9a-f]{{8}}\.[a-z0-9.]+\Z")
+_PART = re.compile(rf"(?:part|_set-aside)-\d{{5,}}-{_WRITER}-[0-9a-f]{{8}}\.[a-z0-9.]+\Z")
 _NUMBERED = re.compile(r"(?:plan|log)/(\d{6,})(?:\.(\d{6,}))?\Z")
 _UNFINISHED = re.compile(rf"\..+\.{_WRITER}\.[0-9a-f]{{8}}\.tmp\Z")
 
@@ -44,6 +45,11 @@ _UNFINISHED = re.compile(rf"\..+\.{_WRITER}\.[0-9a-f]{{8}}\.tmp\Z")
 def part_name(index: int, run_id: str, nonce: str, suffix: str) -> str:
     """A part's name: unique to one attempt of one run."""
     return f"part-{index:05d}-{run_id}-{nonce}{suffix}"
+
+
+def set_aside_name(index: int, run_id: str, nonce: str) -> str:
+    """The file of one map attempt's bad records, relative to the output."""
+    return f"_set-aside-{index:05d}-{run_id}-{nonce}.jsonl"
 
 
 def is_run_id(name: str) -> bool:

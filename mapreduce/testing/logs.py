@@ -25,11 +25,14 @@ from functools import lru_cache
 from itertools import accumulate, chain, count, islice, repeat
 from pathlib import Path
 from random import Random
+from typing import overload
 
 __all__ = ["access_lines", "write_access_log"]
 
 DAYS = 4  # that a whole log covers
 MEAN_LINE = 233  # bytes a line, roughly: how a size becomes a number of lines, for the pace of the clock
+MANY = 1_000_000  # clients; more of them are not held in memory
+PLACES = 1 << 40  # in each octave of ranks, where there are many clients
 BLOCK = 2048  # lines drawn at once: part of what determines the bytes
 
 FIRST_DAY = date(2024, 10, 7)
@@ -147,8 +150,9 @@ def access_lines(
     ways that servers know (cut off, `"-"`, a TLS greeting): `line.split('"', 2)[1].split(" ", 2)[1]` raises
     IndexError on each of them. The other lines are the same as without.
 
-    Takes memory and time in proportion to `addresses` and `paths` at the first line, 0.1 to 0.3 s for the
-    defaults. Raises ValueError at once for an argument out of range.
+    Takes memory and time in proportion to `paths` and, up to a million, to `addresses` at the first line,
+    0.1 to 0.3 s for the defaults. With more addresses than that, half of the lines come from all of them
+    alike. Raises ValueError at once for an argument out of range.
     """
     if count < 0:
         raise ValueError(f"count is {count}, but must be a number of lines, 0 or more")
@@ -267,8 +271,10 @@ def _couples(random: Random, number: int) -> Iterator[tuple[str, str]]:
     return zip(random.choices(WORDS, k=number), random.choices(WORDS, k=number), strict=True)
 
 
-def _clients(random: Random, number: int) -> list[tuple[str, str]]:
+def _clients(random: Random, number: int) -> Sequence[tuple[str, str]]:
     offset = int(random.random() * 100 * 2**24)
+    if number > MANY:
+        return _ManyClients(number, offset)
     agents = random.choices(AGENTS, k=number)
     users = random.choices(("-",) * 49 + ("alice", "bob", "carol"), k=number)
     clients: list[tuple[str, str]] = []
@@ -276,6 +282,38 @@ def _clients(random: Random, number: int) -> list[tuple[str, str]]:
         client = (f"{_address(offset + rank)} - {user} [", f'" "{agent}"')
         clients.extend(repeat(client, 1 + number // (rank + 20)))
     return clients
+
+
+class _ManyClients(Sequence[tuple[str, str]]):
+    """More clients than should be held in memory: each is made when it is drawn.
+
+    Half of the places are all clients' alike; in the other half each octave of ranks has as many places as
+    every other, so that a client's share goes about as one over its rank.
+    """
+
+    def __init__(self, number: int, offset: int) -> None:
+        self._number = number
+        self._offset = offset
+        self._octaves = number.bit_length()
+
+    def __len__(self) -> int:
+        return 2 * self._octaves * PLACES
+
+    @overload
+    def __getitem__(self, place: int) -> tuple[str, str]: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[tuple[str, str]]: ...
+    def __getitem__(self, place: int | slice) -> tuple[str, str] | Sequence[tuple[str, str]]:
+        if isinstance(place, slice):
+            return [self[index] for index in range(*place.indices(len(self)))]
+        octave, rest = divmod(place, PLACES)
+        if octave < self._octaves:
+            rank = ((1 << octave) - 1 + (rest << octave) // PLACES) % self._number
+        else:
+            rank = rest * self._number // PLACES
+        mixed = rank * 2_654_435_761 >> 8
+        user = ("alice", "bob", "carol")[mixed % 3] if mixed % 16 == 0 else "-"
+        return f"{_address(self._offset + rank)} - {user} [", f'" "{AGENTS[mixed % len(AGENTS)]}"'
 
 
 def _address(number: int) -> str:

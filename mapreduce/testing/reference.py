@@ -19,7 +19,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from itertools import chain
 from typing import Any, cast
 
@@ -74,16 +74,16 @@ def run_sequential(job: Job, *, limit: int | None = None) -> SequentialResult:
 # ---------------------------------------------------------------- read
 
 
-def _read(source: Source) -> Iterator[Block]:
+def _read(source: Source, lenient: bool) -> Iterator[Block]:
     if isinstance(source, Records):
         places = [Location("records:", index, 1, "item") for index in range(len(source.items))]
         yield Whole(source.items, places, Location("records:", 0, len(places), "item"))
     elif isinstance(source, (Text, JsonLines, Csv, Parquet)):
         for file in source.files():
-            yield read_whole(source, file)
+            yield read_whole(source, file, lenient=lenient)
     else:  # a format of the user's own decides what its records are
         for index, cut in enumerate(source.splits(source.files())):
-            yield from source.read(Split(index, cut.file, cut.start, cut.stop, more=cut.more))
+            yield from source.read(Split.of(index, cut))
 
 
 # ---------------------------------------------------------------- map
@@ -95,15 +95,19 @@ def _map_all(
     """Everything the map of one input gives, in input order: pairs, or without a reduce records."""
     emitted: list[Any] = []
     source, function = as_source(given.source), given.map
+    lenient = job.quarantine is not None
     if isinstance(function, Identity):
         function = _passed_through if job.reduce is not None else lambda record: [record]
     call = _with_context(function, context)
     left = limit
     with _set_up(function, context):
-        for block in _read(source):
+        for block in _read(source, lenient):
             records = block.records[:left]
             left = None if left is None else left - len(records)
             result.records_in += len(records)
+            if lenient:
+                block = _without_bad(job, source, function, call, block, records, context)
+                records = block.records
             if records and takes_frames(function):
                 context.at(block)
                 emitted.extend(_rows(call(_frame(source, block, records))))
@@ -112,6 +116,60 @@ def _map_all(
     context.at(None)
     result.pairs += len(emitted)
     return emitted
+
+
+def _without_bad(
+    job: Job,
+    source: Source,
+    function: Callable[..., Any],
+    call: Callable[..., Any],
+    block: Block,
+    records: list[Any],
+    context: Context,
+) -> Whole:
+    """The records for which the map, called for each of them alone, gives what it may."""
+    good = []
+    counted = dict(context.counters)
+    for index in range(len(records)):
+        single = Whole([records[index]], [block.locate(index)], block.locate(index))
+        try:
+            if takes_frames(function):
+                context.at(single)
+                given = _rows(call(_frame(source, single, single.records)))
+            else:
+                given = list(_taken(_mapped(function, call, single, single.records, context)))
+            for item in given:
+                _check(job, item)
+            good.append(index)
+        except Exception:  # noqa: BLE001 - whatever it is, the record is bad
+            pass
+    context.counters.clear()
+    context.counters.update(counted)
+    return Whole([records[index] for index in good], [block.locate(index) for index in good], block.location)
+
+
+def _check(job: Job, given: Any) -> None:
+    """Raise an exception for what a map must not give."""
+    if job.reduce is None:
+        as_output(job.output).writer(io.BytesIO()).write([given])
+        return
+    if type(given) is not tuple:
+        raise TypeError(given)
+    key, value = given
+    rank(key)
+    if not _may_be_key(key):
+        raise TypeError(key)
+    if isinstance(job.reduce, Aggregate):
+        aggregated(job.reduce, [value])
+    elif isinstance(job.reduce, Mapping):
+        for member in job.reduce.values():
+            aggregated(member, [value])
+
+
+def _may_be_key(key: Any) -> bool:
+    if type(key) is tuple:
+        return all(map(_may_be_key, key))
+    return type(key) in (type(None), bool, int, float, str, bytes, date, datetime)
 
 
 def _mapped(

@@ -38,8 +38,11 @@ Line = tuple[str, int, int]
 """Text, offset and length of a record."""
 
 
-def read_whole(source: Text | JsonLines | Csv | Parquet, file: InputFile) -> Whole:
-    """The records of one file. For a file that isn't valid, any exception."""
+def read_whole(source: Text | JsonLines | Csv | Parquet, file: InputFile, *, lenient: bool = False) -> Whole:
+    """The records of one file. For a file that isn't valid, any exception.
+
+    lenient: lines and rows that are no records are left out. (Not in CSV with quotes that don't match.)
+    """
     if isinstance(source, Parquet):
         return _read_parquet(source, file)
     with inputs.opened(file) as stream:
@@ -47,13 +50,14 @@ def read_whole(source: Text | JsonLines | Csv | Parquet, file: InputFile) -> Who
     start = 3 if source.encoding == "utf-8" and data.startswith(b"\xef\xbb\xbf") else 0
     found: list[tuple[Any, int, int]]
     if isinstance(source, Csv):
-        found = list(_rows(source, data, start))
+        found = list(_rows(source, data, start, lenient))
     elif isinstance(source, JsonLines):
-        found = [(json.loads(text), *place) for text, *place in _lines(source, data, start) if text.strip()]
+        lines = [line for line in _lines(source, data, start, lenient) if line[0].strip()]
+        found = [(json.loads(text), *place) for text, *place in lines if not lenient or _is_json(text)]
     elif source.record_start is not None:
-        found = _grouped(source.record_start, list(_lines(source, data, start)))
+        found = _grouped(source.record_start, list(_lines(source, data, start, False)))
     else:
-        found = list(_lines(source, data, start))
+        found = list(_lines(source, data, start, lenient))
     places = [Location(file.uri, offset, length) for _, offset, length in found]
     return Whole([record for record, *_ in found], places, Location(file.uri, start, len(data) - start))
 
@@ -77,11 +81,24 @@ def _unpacked(data: bytes) -> bytes:
     return data
 
 
-def _lines(source: Text | JsonLines, data: bytes, start: int) -> Iterator[Line]:
+def _lines(source: Text | JsonLines, data: bytes, start: int, lenient: bool) -> Iterator[Line]:
     *ended, rest = data[start:].split(b"\n")
     for line, text in [(line, line.removesuffix(b"\r")) for line in ended] + ([(rest, rest)] if rest else []):
-        yield text.decode(source.encoding, source.errors), start, len(text)
+        try:
+            if not lenient or len(text) <= source.max_record:
+                yield text.decode(source.encoding, source.errors), start, len(text)
+        except UnicodeDecodeError:
+            if not lenient:
+                raise
         start += len(line) + 1
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _grouped(pattern: str, lines: list[Line]) -> list[Line]:
@@ -108,7 +125,7 @@ def _read_parquet(source: Parquet, file: InputFile) -> Whole:
 # ---------------------------------------------------------------- CSV
 
 
-def _rows(source: Csv, data: bytes, start: int) -> Iterator[tuple[Any, int, int]]:
+def _rows(source: Csv, data: bytes, start: int, lenient: bool) -> Iterator[tuple[Any, int, int]]:
     """The records of a CSV file: its bytes one after another, in an encoding whose bytes stand alone."""
     names: list[str] | None = source.header if isinstance(source.header, list) else None
     for row, offset, length in _split_rows(source, data, start):
@@ -116,7 +133,7 @@ def _rows(source: Csv, data: bytes, start: int) -> Iterator[tuple[Any, int, int]
             yield tuple(row), offset, length
         elif names is None:
             names = row
-        else:
+        elif not lenient or len(row) == len(names):
             yield dict(zip(names, row, strict=True)), offset, length
 
 

@@ -35,13 +35,13 @@ FRAME = pl.DataFrame(ROWS)
 def read(source: Any) -> list[Any]:
     """All records, through small splits."""
     cuts = enumerate(source.splits(source.files()))
-    splits = [Split(index, cut.file, cut.start, cut.stop) for index, cut in cuts]
+    splits = [Split.of(index, cut) for index, cut in cuts]
     return [record for split in splits for block in source.read(split) for record in block.records]
 
 
 def frames(source: Any) -> list[dict[str, Any]]:
     cuts = enumerate(source.splits(source.files()))
-    splits = [Split(index, cut.file, cut.start, cut.stop) for index, cut in cuts]
+    splits = [Split.of(index, cut) for index, cut in cuts]
     return [row for split in splits for block in source.read_frames(split) for row in block.frame.to_dicts()]
 
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from snippets import ROOT, run_snippet, shell, snippets, steady
+from snippets import ROOT, run_snippet, shell, snippets, steady_lines
 
 README = ROOT / "README.md"
 
@@ -32,10 +32,10 @@ def test_the_readme_shows_what_the_commands_print(own_folder: Path) -> None:
     printed = "".join(
         run_snippet(snippet, own_folder) for snippet in snippets(README) if "pip install" not in snippet.code
     )
-    lines = {steady(line) for line in printed.splitlines()}
+    lines = set(steady_lines(printed))
     for block in shown:
-        for line in block.splitlines():
-            assert steady(line) in lines, line
+        for line in steady_lines(block):
+            assert line in lines, line
 
 
 @pytest.mark.parametrize("page", sorted(path.name for path in (ROOT / "docs").glob("*.md")))

@@ -12,6 +12,7 @@ import pytest
 
 from fault.small_run import Runs, new_folder, parts, small_job
 from mapreduce import manifest as manifests
+from mapreduce.chunks import stored_bytes
 from mapreduce.coordinator import log
 from mapreduce.coordinator.log import read_log
 from mapreduce.errors import ManifestError, SegmentError, WorkDamaged
@@ -96,11 +97,12 @@ def test_map_data(begun: Path) -> None:
     maps = {t.index: a.result for t, a in read_log(store).by_task.items() if t.kind is Kind.MAP}
     ways = 0
     for index, result in maps.items():
-        segments = Segments(index, result.name, result.layout, result.chunks)
+        (run,) = result.runs
+        segments = Segments(index, result.name, run.layout, run.index)
 
         def damaged(segments: Segments = segments) -> bool:
             size = (own(begun) / segments.name).stat().st_size
-            longer = size > sum(chunk.length for chunk in segments.chunks)
+            longer = size > stored_bytes(segments.index)
             return longer or raises(SegmentError, lambda: list(read_segments(quick(begun), segments)))
 
         ways += notices_all(own(begun) / result.name, damaged)

@@ -259,7 +259,8 @@ def test_a_careful_reduce_names_the_key() -> None:
 
     with attempts(Job("keys", Records(list("abcd")), lambda letter: [(letter, 1)], reduce)) as tried:
         made = tried.run().result
-        segments = to_plain([Segments(0, made.name, made.layout, made.chunks)])
+        (stored,) = made.runs
+        segments = to_plain([Segments(0, made.name, stored.layout, stored.index)])
         request = {"kind": "reduce", "index": 0, "inputs": "", "segments": segments, "range": None}
         tried.requests.append(request)
         error = tried.error_of(1, careful=True)

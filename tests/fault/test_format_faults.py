@@ -8,6 +8,7 @@ import io
 import lzma
 import os
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import pytest
 import zstandard
 
 from mapreduce import Csv, Files, Job, JsonLines, Parquet, Sum, Text, run
+from mapreduce.datasets.decompression import Decompressed
 from mapreduce.errors import (
     DecodeError,
     InputChanged,
@@ -29,7 +31,7 @@ from mapreduce.errors import (
     RecordMalformed,
     RecordTooLarge,
 )
-from mapreduce.model import Split
+from mapreduce.model import InputFile, Split
 from mapreduce.store.profiles import VARIABLE
 
 LINES = b"".join(b"word%d rest of line %d\n" % (n, n * 7919) for n in range(20_000))
@@ -50,15 +52,13 @@ PACKED = {kind: pack(LINES) for kind, pack in PACKERS.items()}
 
 def read(source: Any) -> list[Any]:
     """All records, in this process."""
-    splits = (
-        Split(i, c.file, c.start, c.stop, more=c.more) for i, c in enumerate(source.splits(source.files()))
-    )
+    splits = (Split.of(i, cut) for i, cut in enumerate(source.splits(source.files())))
     return [record for split in splits for block in source.read(split) for record in block.records]
 
 
 def frames(source: Any) -> list[Any]:
     """All rows of all frames, as dicts."""
-    splits = (Split(i, c.file, c.start, c.stop) for i, c in enumerate(source.splits(source.files())))
+    splits = (Split.of(i, cut) for i, cut in enumerate(source.splits(source.files())))
     return [row for split in splits for block in source.read_frames(split) for row in block.frame.to_dicts()]
 
 
@@ -100,6 +100,64 @@ def test_damage_never_gives_fewer_records(kind: str, damage: str) -> None:
     assert error.message.startswith("bad.log is ")
     assert f"of {len(data):,} stored" in error.message
     assert "good bytes" in error.message
+
+
+def gzip_member(flags: int, extra: bytes, data: bytes, level: int) -> bytes:
+    """A member with a header's optional parts, and blocks of 127 symbols; flag 2 is its checksum."""
+    head = b"\x1f\x8b\x08" + bytes([flags]) + b"\0\0\0\0\0\xff" + extra
+    if flags & 2:
+        head += (zlib.crc32(head) & 0xFFFF).to_bytes(2, "little")
+    deflate = zlib.compressobj(level, zlib.DEFLATED, -15, 1)
+    packed = deflate.compress(data) + deflate.flush()
+    return head + packed + zlib.crc32(data).to_bytes(4, "little") + len(data).to_bytes(4, "little")
+
+
+GZIP_FILES = {
+    "blocks": gzip_member(0, b"", LINES[:900], 6),
+    "stored": gzip_member(0, b"", LINES[:150], 0),
+    "every header": gzip_member(30, b"\3\0abc" + b"name\0" + b"comment\0", LINES[:90], 9),
+    "members": gzip_member(2, b"", LINES[:80], 6) + b"\0" * 5 + gzip_member(8, b"n\0", b"", 6),
+}
+
+
+@pytest.mark.covers(
+    "D7", "each byte of a gzip file changed, left out, doubled; each end; by zlib and by isal"
+)
+@pytest.mark.parametrize("name", GZIP_FILES)
+def test_isal_and_zlib_read_the_same_and_refuse_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("isal")
+    stored = GZIP_FILES[name]
+    changed = [
+        stored[:place] + new + stored[place + rest :]
+        for place in range(2, len(stored))
+        for new, rest in [
+            *((bytes([stored[place] ^ 1 << bit]), 1) for bit in range(8)),
+            (b"", 1),
+            (b"", len(stored)),
+            (stored[place : place + 1] * 2, 1),
+        ]
+    ]
+    outcomes: list[list[tuple[bytes, str]]] = []
+    for module in ("isal", "zlib"):
+        if module == "zlib":
+            monkeypatch.setitem(sys.modules, "isal", None)
+        outcomes.append([plain_bytes(data) for data in [stored, *changed]])
+    assert outcomes[0][0][1] == ""
+    assert [error for _, error in outcomes[0]] == [error for _, error in outcomes[1]]
+    whole = [data for data, error in outcomes[0] if not error]
+    assert whole == [data for data, error in outcomes[1] if not error]
+
+
+def plain_bytes(data: bytes) -> tuple[bytes, str]:
+    """What is in a gzip file, or all of it that is read before the error, and that in words."""
+    stream = Decompressed(io.BytesIO(data), InputFile("file", len(data), "", "gzip"), max_ratio=500)
+    found = b""
+    try:
+        while made := stream.read(50):
+            found += made
+    except InputCorrupt as error:
+        return found, str(error)
+    return found, ""
 
 
 @pytest.mark.parametrize("kind", PACKERS)
@@ -396,7 +454,7 @@ def test_a_growing_file_may_be_compressed(kind: str) -> None:
     with open("live.log", "ab") as stream:
         stream.write(PACKERS[kind](b"b\n"))
     (cut,) = source.splits(files)
-    blocks = source.read(Split(0, cut.file, cut.start, cut.stop))
+    blocks = source.read(Split.of(0, cut))
     assert [record for block in blocks for record in block.records] == ["a"]
 
 

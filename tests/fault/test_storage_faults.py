@@ -18,7 +18,7 @@ from mapreduce.errors import SegmentError, StorageError
 from mapreduce.manifest import verify
 from mapreduce.model import Segments
 from mapreduce.shuffle.columns import Pairs, key_columns, value_columns
-from mapreduce.shuffle.segments import layout_of, read_segments, write_segments
+from mapreduce.shuffle.segments import SegmentWriter, layout_of, read_segments
 from mapreduce.store.faulty import Rules
 from mapreduce.store.local import LocalStore
 from mapreduce.testing import FaultyStore, faults, run_sequential
@@ -114,8 +114,9 @@ def segments(tmp_path: Path) -> Segments:
     values, value_series = value_columns([1, 2])
     pairs = Pairs(pl.DataFrame([*key_series, *value_series]), keys, values)
     with LocalStore(tmp_path / "run").new_file("data/map") as stream:
-        chunks, _ = write_segments(stream, pairs, 1)
-    return Segments(3, "data/map", layout_of(pairs), chunks)
+        writer = SegmentWriter(lambda: stream, 1)
+        writer.add(pairs)
+    return Segments(3, "data/map", layout_of(pairs), writer.runs[0].index)
 
 
 def damaged(times: int, fault: str) -> str:

@@ -62,17 +62,17 @@ def test_the_last_of_two_overwrites_stays() -> None:
 
 def test_a_result_that_is_published_while_garbage_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     run(job("out"), on="serial")
-    load = manifests.load
+    read = manifests.names_of_files
     inner = once(lambda: run(job("out", value=7), on="serial", overwrite=True))
 
-    def loads(directory: Path) -> Any:
-        loaded = load(directory)
+    def reads(directory: Path) -> set[str]:
+        names = read(directory)
         if armed:
             inner()
-        return loaded
+        return names
 
     armed: list[int] = []
-    monkeypatch.setattr(manifests, "load", loads)
+    monkeypatch.setattr(manifests, "names_of_files", reads)
 
     def fail() -> None:
         armed.append(1)
@@ -80,7 +80,7 @@ def test_a_result_that_is_published_while_garbage_is_looked_for(monkeypatch: pyt
 
     with pytest.raises(MapReduceError):
         run(job("out", fail), on="serial", overwrite=True)
-    monkeypatch.setattr(manifests, "load", load)
+    monkeypatch.setattr(manifests, "names_of_files", read)
     assert_sound(7)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from property.strategies import (
     EQUAL_NUMBERS,
     FUNCTIONS,
@@ -45,11 +46,12 @@ from mapreduce import (
     TopK,
     blocks,
     ordering,
+    room,
     run,
 )
 from mapreduce import mapper as mapper_module
 from mapreduce.datasets import records as records_module
-from mapreduce.shuffle import buffer, groups, segments, streaming
+from mapreduce.shuffle import buffer, groups, segments, sorting
 from mapreduce.testing import SequentialResult, reference, run_sequential
 
 SCRIPT = Path(__file__).with_name("law_script.py")
@@ -92,22 +94,27 @@ def test_any_job(case: Case) -> None:
         hold(case.job(folder), case.limit)
 
 
-@given(cases())
-def test_any_job_with_small_thresholds(case: Case) -> None:
-    """Where the engine groups, flushes and cuts early, which small input never makes it do."""
+@given(cases(), st.sampled_from([4, 60, 300, 1_000]), st.sampled_from([1, 120, 600]))
+def test_any_job_with_small_thresholds(case: Case, at_once: int, run_bytes: int) -> None:
+    """Where the engine groups, flushes, spills and cuts early, which small input never makes it do."""
     with fresh_folder() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(mapper_module, "BATCH", 3)
         patch.setattr(mapper_module, "SETTLE_PAIRS", 4)
         patch.setattr(mapper_module, "SETTLE_BLOCKS", 2)
+        patch.setattr(mapper_module, "BLOCK_PAIRS", 5)
         patch.setattr(buffer, "FLUSH_ROWS", 3)
         patch.setattr(buffer, "TALLY_KEYS", 2)
+        patch.setattr(buffer, "TALLY_BYTES", 20)
+        patch.setattr(buffer, "RUN_BYTES", run_bytes)
+        patch.setattr(buffer, "STATE_BYTES", run_bytes)
         patch.setattr(groups, "BATCH", 2)
         patch.setattr(segments, "CHUNK_BYTES", 40)
         patch.setattr(records_module, "_BLOCK", 2)
         patch.setattr(segments, "READ_BYTES", 70)
-        patch.setattr(streaming, "RANGE_BYTES", 300)
-        patch.setattr(streaming, "CHUNK_BYTES", 40)
-        patch.setattr(ordering, "PREFIX", 8)
+        patch.setattr(room, "MOST", at_once)
+        patch.setattr(sorting, "LEAST_CHUNK", 40)
+        patch.setattr(sorting, "MOST_CHUNK", 40)
+        patch.setattr(ordering, "PREFIX", 4)
         patch.setattr(ordering, "SAMPLES", 2)
         patch.setattr(reference, "SAMPLES", 2)
         hold(case.job(folder), case.limit)

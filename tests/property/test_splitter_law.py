@@ -51,7 +51,7 @@ def split_read(source: Text | Records) -> Found:
     found: Found = []
     for index, cut in enumerate(source.splits(files)):
         assert cut.start < cut.stop, "an empty split is a task for nothing"
-        for block in source.read(Split(index, cut.file, cut.start, cut.stop)):
+        for block in source.read(Split.of(index, cut)):
             assert block.records
             places = [block.locate(i) for i in range(len(block.records))]
             assert all(_inside(place, block.location) for place in places)
@@ -152,9 +152,9 @@ def test_limit_reads_the_first_records(
     path.write_bytes(data)
     source = Text(path, split_size=split_size, block_size=block_size)
     for index, cut in enumerate(source.splits(source.files())):
-        blocks = source.read(Split(index, cut.file, cut.start, cut.stop))
+        blocks = source.read(Split.of(index, cut))
         everything = [record for block in blocks for record in block.records]
-        limited = source.read(Split(index, cut.file, cut.start, cut.stop, records=limit))
+        limited = source.read(Split.of(index, cut, records=limit))
         assert [record for block in limited for record in block.records] == everything[:limit]
 
 

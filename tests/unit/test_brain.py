@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 
 import pytest
 
-from mapreduce.coordinator.commands import Accept, Command, Discard, Finish, GiveUp, Start, Stop
+from mapreduce.coordinator.commands import Accept, Command, Discard, Drop, Finish, GiveUp, Start, Stop
 from mapreduce.coordinator.policy import Failure, Verdict, after_failure, must_be_careful, stragglers
 from mapreduce.coordinator.state import Brain, Limits, State, inputs_digest
 from mapreduce.errors import (
@@ -212,7 +213,7 @@ def lose_map(digest: str) -> tuple[Driver, list[Command]]:
     reduced = only_start(driver.done(mapped, "first"))
     broken = only_start(driver.done(reduced))
     lost = SegmentError("gone", map_index=0)
-    driver.tell(Failed(broken.attempt, lost))
+    assert driver.tell(Failed(broken.attempt, lost)) == [Drop(mapped.attempt.task, result("first"))]
     redone = only_start(driver.worker(0))
     assert redone.attempt.task == TaskId(Kind.MAP, 0)
     return driver, driver.done(redone, digest)
@@ -220,7 +221,7 @@ def lose_map(digest: str) -> tuple[Driver, list[Command]]:
 
 def test_a_map_that_is_redone_with_equal_data_invalidates_nothing() -> None:
     driver, commands = lose_map("first")
-    assert not [command for command in commands if isinstance(command, Discard)]
+    assert not [command for command in commands if isinstance(command, Drop)]
     last = only_start(commands)
     assert last.attempt.task == TaskId(Kind.REDUCE, 1)
     assert Finish() in driver.done(last)
@@ -228,7 +229,7 @@ def test_a_map_that_is_redone_with_equal_data_invalidates_nothing() -> None:
 
 def test_a_map_that_is_redone_with_other_data_drops_what_was_reduced_from_it() -> None:
     driver, commands = lose_map("second")
-    assert [c.attempt.task for c in commands if isinstance(c, Discard)] == [TaskId(Kind.REDUCE, 0)]
+    assert [c.task for c in commands if isinstance(c, Drop)] == [TaskId(Kind.REDUCE, 0)]
     one = only_start(commands)
     two = only_start(driver.done(one))
     assert {one.attempt.task, two.attempt.task} == {TaskId(Kind.REDUCE, 0), TaskId(Kind.REDUCE, 1)}
@@ -481,3 +482,29 @@ def test_a_backup_of_an_attempt_that_takes_too_much_memory_is_no_second_proof() 
     alone = only_start(driver.done(beside))
     assert alone.attempt.task == large.attempt.task
     assert driver.worker(4) == []
+
+
+def test_a_task_that_is_done_leaves_only_its_result() -> None:
+    tasks, given = 20_000, result()
+    tracemalloc.start()
+    try:
+        brain = Brain(tasks, 0, Limits())
+        commands = brain.handle(WorkerReady(0), 0.0)
+        for _ in range(tasks):
+            start = only_start(commands)
+            brain.handle(Succeeded(start.attempt, given), 0.0)
+            commands = brain.handle(WorkerReady(0), 0.0)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert brain.done(Kind.MAP) == tasks
+    assert held / tasks < 40, "bytes a task"
+
+
+def test_a_restored_result_that_is_dropped_waits_once() -> None:
+    driver = restored(1, 3, (Kind.MAP, 0, result()), (Kind.REDUCE, 1, reduced("old")), code="new")
+    driver.brain.check()
+    tasks = [only_start(driver.worker(0)).attempt.task.index]
+    tasks += [only_start(driver.worker(number)).attempt.task.index for number in (1, 2)]
+    assert sorted(tasks) == [0, 1, 2]
+    assert driver.worker(3) == []

@@ -32,13 +32,13 @@ FORMATS = [Text, JsonLines, Csv, Parquet]
 
 def read(source: Any) -> list[Any]:
     cuts = enumerate(source.splits(source.files()))
-    splits = [Split(index, cut.file, cut.start, cut.stop, more=cut.more) for index, cut in cuts]
+    splits = [Split.of(index, cut) for index, cut in cuts]
     return [record for split in splits for block in source.read(split) for record in block.records]
 
 
 def frames(source: Any) -> list[Any]:
     cuts = enumerate(source.splits(source.files()))
-    splits = [Split(index, cut.file, cut.start, cut.stop) for index, cut in cuts]
+    splits = [Split.of(index, cut) for index, cut in cuts]
     return [block.frame for split in splits for block in source.read_frames(split)]
 
 
@@ -160,7 +160,7 @@ def test_files_as_records(own_folder: Path) -> None:
     assert sorted(run_sequential(job).records) == sorted(result)
     assert len(read(Files("*.bin", per_task=9))) == 5
     (cut,) = Files("*.bin", per_task=9).splits(Files("*.bin").files())
-    limited = Split(0, cut.file, cut.start, cut.stop, records=3, more=cut.more)
+    limited = Split.of(0, cut, records=3)
     assert sum(len(block.records) for block in Files("*.bin").read(limited)) == 3
     (record, *_) = read(Files("1.bin"))
     assert pickle.loads(pickle.dumps(record)) == record

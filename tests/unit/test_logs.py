@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from mapreduce.testing import logs
 from mapreduce.testing.logs import access_lines, write_access_log
 
 COMBINED = re.compile(
@@ -112,6 +113,21 @@ def test_the_shape_is_that_of_a_real_log() -> None:
     endings = {each["path"].rpartition(".")[2] for each in found}
     assert endings >= {"js", "css", "jpg", "html"}
     assert any(each["path"].startswith("/api/") for each in found)
+
+
+def test_tens_of_millions_of_clients_take_no_memory_and_most_occur_once_at_first() -> None:
+    found = fields(20_000, addresses=30_000_000)
+    clients = Counter(each["address"] for each in found)
+    assert len({(each["address"], each["agent"], each["user"]) for each in found}) == len(clients)
+    assert 12_000 < len(clients) < 18_000
+    assert max(clients.values()) > 200
+
+
+def test_many_clients_are_all_drawn_and_no_others() -> None:
+    clients = logs._ManyClients(50, 0)
+    places = [clients[place] for place in range(0, len(clients), len(clients) // 5_000)]
+    assert len(set(places)) == 50
+    assert clients[: len(clients) : len(clients) - 1] == [clients[0], clients[len(clients) - 1]]
 
 
 def test_a_client_has_one_agent_and_clients_differ_in_activity() -> None:

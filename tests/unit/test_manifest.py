@@ -11,7 +11,7 @@ import pytest
 from mapreduce import Job, JobResult, Records, Sum, Text, run
 from mapreduce.codec import canonical_json, from_plain, sha256, to_plain
 from mapreduce.errors import ManifestError
-from mapreduce.manifest import load, verify
+from mapreduce.manifest import load, names_of_files, verify
 from mapreduce.model import Manifest
 
 OUT = Path("out")
@@ -57,6 +57,21 @@ def test_it_is_read_back_as_it_was_written(result: JobResult) -> None:
 
 def test_a_good_output_verifies(result: JobResult) -> None:
     assert verify(OUT) == (result.manifest, [])
+
+
+def test_the_names_of_parts_are_read_as_carefully_as_all_of_it(result: JobResult) -> None:
+    assert names_of_files(OUT) == {part.name for part in result.manifest.parts}
+    path = OUT / "_manifest.json"
+    data = path.read_bytes()
+    for broken in (
+        data.replace(b'"part-00000', b'"part-00007'),
+        data.replace(b'"version": 1', b'"version": 2'),
+        data[:-1],
+        b"[]",
+    ):
+        path.write_bytes(broken)
+        with pytest.raises(ManifestError):
+            names_of_files(OUT)
 
 
 def findings() -> list[tuple[str, str]]:

@@ -1,0 +1,5 @@
+"""All cases, in the order in which they run."""
+
+from benchmarks import cases, engine
+
+CASES = {case.name: case for case in (*cases.JOBS, *engine.CASES)}
