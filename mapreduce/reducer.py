@@ -11,6 +11,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
+import polars as pl
+
 from mapreduce import chunks
 from mapreduce.aggregates import Aggregate, Together, as_aggregate
 from mapreduce.context import Context
@@ -26,12 +28,12 @@ from mapreduce.protocols import RecordWriter, Report, Store
 from mapreduce.room import Room
 from mapreduce.shuffle.columns import Pairs, concat, python_keys
 from mapreduce.shuffle.folding import as_objects, folded
-from mapreduce.shuffle.frames import REDUCE_HINT, as_frame, frame_records, group_frames
+from mapreduce.shuffle.frames import REDUCE_HINT, as_frame, group_frames, pairs_frame, write_rows
 from mapreduce.shuffle.groups import Values, grouped, ordered
 from mapreduce.shuffle.placing import within
 from mapreduce.shuffle.segments import read_segments
 from mapreduce.shuffle.sorting import Slice
-from mapreduce.shuffle.states import finish_states, join_states
+from mapreduce.shuffle.states import finish_columns, join_states
 from mapreduce.shuffle.streaming import (
     Alone,
     GroupSizes,
@@ -140,7 +142,12 @@ def _reduction(job: Job, context: Context) -> Reduce:
 
 
 def _write_states(aggregate: Aggregate, parts: list[Pairs], writer: RecordWriter) -> int:
-    merged, results = finish_states(aggregate, parts)
+    merged, results = finish_columns(aggregate, parts)
+    if isinstance(results, pl.Series):
+        frame = pairs_frame(merged, results)
+        if frame is not None and writer.write_frame(frame):
+            return len(results)
+        results = results.to_list()
     _write_results(aggregate, python_keys(merged.frame, merged.keys), results, writer)
     return len(results)
 
@@ -184,7 +191,7 @@ def _write_frames(job: Job, parts: Iterable[Pairs], writer: RecordWriter, contex
             seconds += time.perf_counter() - start
             groups += number
             if given is not None:
-                writer.write(frame_records(given))
+                write_rows(writer, given)
     except interrupts():
         raise
     except BaseException as error:

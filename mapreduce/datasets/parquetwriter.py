@@ -49,6 +49,10 @@ class ParquetWriter:
         """Append pairs."""
         self.write(zip(keys, values, strict=True))
 
+    def write_frame(self, frame: Any) -> bool:
+        """Types are found by records."""
+        return False
+
     def close(self) -> None:
         """Write the part."""
         import polars as pl
