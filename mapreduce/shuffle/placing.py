@@ -21,6 +21,7 @@ from mapreduce.functions import function_name
 from mapreduce.keys import order_bytes
 from mapreduce.ordering import Range, Sketch, TotalOrder
 from mapreduce.shuffle.columns import Pairs, python_keys
+from mapreduce.shuffle.groups import by_key
 from mapreduce.shuffle.hashing import places
 
 Partition = Callable[[Any], int] | TotalOrder | None
@@ -41,9 +42,7 @@ def make_run(pairs: Pairs, shards: int, partition: Partition) -> Run:
     """Order the pairs. Raises UserFunctionError if the job's partition function fails."""
     place = places(pairs.frame, pairs.keys)
     if isinstance(partition, TotalOrder):
-        frame = pairs.frame.with_columns(place).sort(
-            pairs.grouping.columns, nulls_last=False, maintain_order=True
-        )
+        frame = by_key(pairs.frame.with_columns(place), pairs.grouping.columns)
         return _run(pairs, frame, [(0, 0, len(pairs))])
     if partition is None:
         frame = pairs.frame.with_columns(place).sort("place", maintain_order=True)

@@ -21,6 +21,7 @@ from typing import BinaryIO, NamedTuple
 import polars as pl
 
 from mapreduce.shuffle.columns import Pairs, concat
+from mapreduce.shuffle.groups import by_key
 from mapreduce.shuffle.placing import first_not_before, key_order
 from mapreduce.shuffle.segments import encode
 
@@ -177,8 +178,7 @@ def _rows(pairs: Pairs, start: int, stop: int) -> Pairs:
 
 def in_key_order(pairs: Pairs) -> Pairs:
     """The pairs by key; equal keys stay in their order."""
-    frame = pairs.frame.sort(pairs.grouping.columns, nulls_last=False, maintain_order=True)
-    return Pairs(frame, pairs.keys, pairs.values)
+    return Pairs(by_key(pairs.frame, pairs.grouping.columns), pairs.keys, pairs.values)
 
 
 def number_of_keys(runs: SortedRuns) -> int:
