@@ -114,15 +114,9 @@ def _write(job: Job, parts: list[Pairs], writer: RecordWriter, context: Context)
     if takes_frames(job.reduce):
         return _write_frames(job, [pairs], writer, context)
     sizes = GroupSizes()
-    batches = _batches(pairs, sizes)
+    batches = grouped(pairs, sizes.add_batch)
     user = _write_groups(_reduction(job, context), function_name(job.reduce), batches, writer)
     return _counted(sizes, user)
-
-
-def _batches(pairs: Pairs, sizes: GroupSizes) -> Iterator[list[Group]]:
-    for batch in grouped(pairs):
-        sizes.add_batch([key for key, _ in batch], [len(values) for _, values in batch])
-        yield batch
 
 
 def _counted(sizes: GroupSizes, user_seconds: float) -> Work:
@@ -236,11 +230,12 @@ class _Reduction:
 
     def __call__(self, batch: list[Group]) -> Iterator[Any]:
         key: Any = None
+        call, last_record = self._call, self._last_record
         try:
             for key, values in batch:
-                if self._last_record:
-                    self._last_record.note("a reduce", key)
-                given = self._call(key, Values(values) if type(values) is list else values)
+                if last_record:
+                    last_record.note("a reduce", key)
+                given = call(key, Values(iter(values)) if type(values) is list else values)
                 if type(given) in (tuple, dict, str, bytes):
                     raise TypeError(
                         f"it returned a {type(given).__name__}; yield the record, or return a list"
@@ -310,7 +305,8 @@ class _Large:
             yield from self._alone(Alone(slice_))
         elif parts := list(slice_.pairs()):
             pairs = concat(parts)
-            yield from _batches(ordered(pairs, self._sort_key) if self._sort_key else pairs, self._sizes)
+            pairs = ordered(pairs, self._sort_key) if self._sort_key else pairs
+            yield from grouped(pairs, self._sizes.add_batch)
 
     def _alone(self, alone: Alone) -> Iterator[list[Group]]:
         if self._aggregate:  # it needs a list

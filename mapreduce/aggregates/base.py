@@ -59,13 +59,17 @@ class Grouping:
         return frame.group_by(*self.columns, *also, maintain_order=True).agg(*first, *states)
 
     def in_order(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """The rows in key order, those of equal keys as they are."""
+        """The rows in key order, those of equal keys as they are.
+
+        Text is compared as the bytes of its row: sorting the frame by it takes two to three times as long.
+        """
         import polars as pl
 
-        by: list[Any] = list(self.columns)
-        if len(by) == 1 and frame.width > 1 and frame.schema[by[0]] in (pl.String, pl.Binary):
-            by = [pl.struct(by)]  # the same order, by another way: twice as fast for long texts
-        return frame.sort(by, nulls_last=False, maintain_order=True)
+        columns = self.columns
+        if not frame.height or (len(columns) == 1 and frame.schema[columns[0]] not in (pl.String, pl.Binary)):
+            return frame.sort(columns, nulls_last=False, maintain_order=True)
+        keys = frame.select(columns).with_row_index("row")
+        return frame[keys.select(pl.arg_sort_by(*columns, "row")).to_series()]
 
     def sums(self, frame: pl.DataFrame, *states: pl.Expr) -> pl.DataFrame:
         """The same for states that don't depend on the order of rows; groups may come in any order."""
