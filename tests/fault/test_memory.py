@@ -260,9 +260,7 @@ def run_large(keys: int, pairs: int, reduce: str) -> Limited:
 
 
 @needs_groups
-@pytest.mark.covers(
-    "K11", "600,000 distinct keys of 1.3 million pairs in a shard of 280 MB, hard limit"
-)
+@pytest.mark.covers("K11", "600,000 distinct keys, 280 MB in one shard, under a hard limit")
 def test_a_shard_larger_than_all_memory_gives_the_same_bytes() -> None:
     limited = run_large(KEYS, PAIRS, "numbers")
     assert limited.code == 0, limited.output
