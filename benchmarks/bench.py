@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     text = "\n".join(report.report(contests, command, options))
     print(f"\n{text}")
     if options.markdown:
-        options.markdown.write_text(text + "\n", encoding="utf-8")
+        report.write(text, options.markdown)
     return int(
         any(result.error for contest in contests for found in contest.results.values() for result in found)
     )
@@ -77,7 +77,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="FILE",
         help="keep all runs there, and go on from there (with --full: full.jsonl beside the data)",
     )
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables there")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables into this page")
     parser.add_argument(
         "--data", type=Path, default=default_folder(), metavar="FOLDER", help="where data is kept"
     )

@@ -29,7 +29,7 @@ class Goal:
     def __str__(self) -> str:
         than = f" × {' or '.join(self.of)}" if self.of else ""
         named = "" if self.figure == "seconds" and self.of else f" {self.figure}"
-        return f"{self.program}{named} {'≥' if self.least else '≤'} {self.limit:,g}{than}"
+        return f"{self.program}{named} {'≥' if self.least else '≤'} {self.limit:,.10g}{than}"
 
 
 @dataclass(frozen=True, slots=True)

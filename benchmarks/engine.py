@@ -17,12 +17,13 @@ def _own(name: str, *sources: str, answers: bool = True, prints: bool = False) -
 
 ENGINE = _own("engine")
 LOOP = _own("loop", FOLDER)
+HELD = _own("held", "benchmarks/held.py", answers=False, prints=True)
 BRAIN = _own("brain", "benchmarks/brain.py", answers=False, prints=True)
-IMPORT = _own("import", answers=False, prints=True)
+IMPORT = _own("import mapreduce", answers=False, prints=True)
 
 IMPORTED = (
     "import time; start = time.perf_counter(); import mapreduce; took = time.perf_counter() - start; "
-    "import json; print(json.dumps({'import s': took}))"
+    "import json; print(json.dumps({'seconds': took}))"
 )
 
 
@@ -44,11 +45,23 @@ def _fixed(_data: Data, workers: int) -> Sequence[Run]:
 
 
 def _tasks(_data: Data, workers: int) -> Sequence[Run]:
-    return [Run(ENGINE, engine("tasks", "", "--workers", str(workers)))]
+    def run(name: str, shape: str, number: int) -> Run:
+        command = engine("no_op", "", "--set", f"SHAPE={shape}", "--workers", str(number))
+        return Run(ENGINE, command, name, question=shape)
+
+    nothing = engine("no_op", "", "--workers", str(workers))
+    return [
+        run("nothing", "nothing", workers),
+        run("nothing, twice the workers", "nothing", 2 * workers),
+        run("a pair", "pair", workers),
+        run("map only", "map only", workers),
+        Run(HELD, python("-m", "benchmarks.held", *nothing), "coordinator"),
+    ]
 
 
 def _brain(_data: Data, _workers: int) -> Sequence[Run]:
-    return [Run(BRAIN, python("-m", "benchmarks.brain"))]
+    command = python("-m", "benchmarks.brain")
+    return [Run(BRAIN, command, "tasks"), Run(BRAIN, [*command, "--results"], "tasks, results")]
 
 
 def _growth(data: Data, workers: int) -> Sequence[Run]:
@@ -106,15 +119,16 @@ CASES = [
         [
             Goal("empty job", 0.6),
             Goal("empty job, serial", 0.4),
-            Goal("import", 0.15, figure="import s"),
+            Goal("import mapreduce", 0.15),
         ],
         whole=True,
     ),
     Case(
         "tasks",
-        "What does a task cost that does nothing? 10,000 splits of one item, mapped, handed in and accepted.",
+        "What does a task cost that does nothing, and what does the coordinator hold of it? 10,000 splits of "
+        "one item, mapped, handed in and accepted.",
         _tasks,
-        [Goal("engine", 5.0)],
+        [Goal("nothing", 5.0), Goal("coordinator", 150, figure="MB")],
         whole=True,
     ),
     Case(
@@ -122,8 +136,9 @@ CASES = [
         "Does the coordinator's state machine keep up, and hold a million tasks? No workers, no disk.",
         _brain,
         [
-            Goal("brain", 100_000, figure="transitions/s", least=True),
-            Goal("brain", 200e6, figure="peak"),
+            Goal("tasks", 100_000, figure="transitions/s", least=True),
+            Goal("tasks", 200, figure="MB"),
+            Goal("tasks, results", 200, figure="MB"),
         ],
         whole=True,
     ),

@@ -16,6 +16,7 @@ from benchmarks.catalogue import CASES
 from benchmarks.programs import Program, Run, interpreter
 from benchmarks.results import Result
 
+MARKS = ("<!-- bench: begin -->", "<!-- bench: end -->")
 VERSION = "import importlib.metadata, sys; print(*map(importlib.metadata.version, sys.argv[1:]))"
 
 
@@ -58,6 +59,15 @@ def report(contests: Sequence[Contest], command: str, options: argparse.Namespac
         yield ""
         yield from _aligned(["case", "goal", "measured (range)", "rounds", ""], goals)
     yield from _left_out(contests)
+
+
+def write(text: str, file: Path) -> None:
+    """The tables, between the two marks of a page that has them, else as the whole file."""
+    page = file.read_text(encoding="utf-8") if file.exists() else ""
+    before, begin, rest = page.partition(MARKS[0])
+    _, end, after = rest.partition(MARKS[1])
+    whole = f"{before}{begin}\n{text}\n{end}{after}" if end else f"{text}\n"
+    file.write_text(whole, encoding="utf-8")
 
 
 def machine() -> str:

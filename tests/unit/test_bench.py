@@ -175,3 +175,12 @@ def test_every_goal_names_programs_of_its_case(tmp_path: Path) -> None:
     for case in bench.CASES.values():
         names = {run.name for run in case.runs(data, 2)}
         assert {name for goal in case.goals for name in (goal.program, *goal.of)} <= names, case.name
+
+
+def test_the_tables_replace_what_stands_between_the_marks_of_a_page(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("Before\n<!-- bench: begin -->\nold\n<!-- bench: end -->\nafter\n", encoding="utf-8")
+    report.write("new", page)
+    assert page.read_text("utf-8") == "Before\n<!-- bench: begin -->\nnew\n<!-- bench: end -->\nafter\n"
+    report.write("alone", tmp_path / "other.md")
+    assert (tmp_path / "other.md").read_text("utf-8") == "alone\n"
