@@ -240,6 +240,22 @@ def test_a_compressed_result_is_the_reference_s_and_is_read_back(output: Any, co
     assert sorted(JobResult.load("out")) == sorted((word, value) for word in set(items))
 
 
+@pytest.mark.parametrize(
+    ("lines", "by_columns"), [(["b", "a\tc", "", "é"], True), (["a", "b\r"], False), (["a\nb"], False)]
+)
+def test_a_frame_with_the_column_line_is_lines_of_text(lines: list[str], by_columns: bool) -> None:
+    frame, stream = pl.DataFrame({"line": lines}), io.BytesIO()
+    writer = Text("x").writer(stream)
+    assert writer.write_frame(frame) is by_columns
+    if by_columns:
+        assert stream.getvalue().decode().split("\n") == [*lines, ""]
+        assert (writer.records, writer.pairs) == (len(lines), False)
+    else:
+        assert stream.getvalue() == b""
+        with pytest.raises(RecordError, match="line end in it"):
+            writer.write(frame.iter_rows(named=True))
+
+
 # ---------------------------------------------------------------- CSV and Parquet outputs
 
 
