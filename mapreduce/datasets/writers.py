@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import islice
 from operator import countOf
 from typing import Any, BinaryIO
 
@@ -30,16 +31,9 @@ class Writer:
 
     def write(self, records: Iterable[Any]) -> None:
         """Append records."""
-        encode = self.encode
-        lines: list[Any] = []
-        for record in records:
-            if type(record) is not tuple:
-                self.pairs = False
-            lines.append(encode(record))
-            if len(lines) == _BATCH:
-                self._flush(lines)
-                lines = []
-        self._flush(lines)
+        made = map(self.encode, records)  # each before the next is asked for
+        while lines := list(islice(made, _BATCH)):
+            self._flush(lines)
 
     def _flush(self, lines: list[Any]) -> None:
         self._stream.write(self.joined(lines))
@@ -69,7 +63,7 @@ class Writer:
         """Nothing is held back."""
 
     def encode(self, record: Any) -> Any:
-        """One record, as `joined` takes it."""
+        """One record, as `joined` takes it; tells `pairs` if it is no tuple."""
         raise TypeError(f"{type(self).__name__} does not say how to encode")
 
     def joined(self, lines: list[Any]) -> bytes:
@@ -90,6 +84,7 @@ class JsonLinesWriter(Writer):
             if type(record) is tuple and len(record) == 2:
                 key, value = record
                 return f'{{"key":{TEXTS[type(key)](key)},"value":{TEXTS[type(value)](value)}}}\n'
+            self.pairs = False
             if type(record) is dict:
                 return self._objects.text(record) + "\n"
             if isinstance(record, dict):
@@ -120,6 +115,8 @@ class TextWriter(Writer):
 
     def encode(self, record: Any) -> bytes | str:
         """A line with its line feed, or a str that is to be one."""
+        if type(record) is not tuple:
+            self.pairs = False
         return record if type(record) is str else self._line(record)
 
     def joined(self, lines: list[bytes | str]) -> bytes:
@@ -184,5 +181,7 @@ class KeptWriter(Writer):
 
     def encode(self, record: Any) -> bytes:
         """A frame."""
+        if type(record) is not tuple:
+            self.pairs = False
         data = dump_value(record)
         return struct.pack(">I", len(data)) + data
