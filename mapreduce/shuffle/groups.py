@@ -73,12 +73,12 @@ def _in_key_order(pairs: Pairs) -> tuple[pl.DataFrame, pl.Series]:
     """
     keys = [name for name in pairs.frame.columns if name.startswith("k")]
     columns = pairs.grouping.columns
-    starts = _changes(pairs.frame, columns)
+    starts = changes(pairs.frame, columns)
     stretches = pairs.frame.select(keys)[starts].with_columns(
         start=starts, rows=starts.shift(-1, fill_value=len(pairs)) - starts
     )
     stretches = by_key(stretches, columns)
-    firsts = _changes(stretches, columns)
+    firsts = changes(stretches, columns)
     before = stretches["rows"].cum_sum() - stretches["rows"]
     sizes = before[firsts].shift(-1, fill_value=len(pairs)) - before[firsts]
     if stretches.height == len(pairs):
@@ -89,7 +89,7 @@ def _in_key_order(pairs: Pairs) -> tuple[pl.DataFrame, pl.Series]:
     return stretches.select(keys)[firsts].with_columns(rows=sizes), rows
 
 
-def _changes(frame: pl.DataFrame, columns: Sequence[str]) -> pl.Series:
+def changes(frame: pl.DataFrame, columns: Sequence[str]) -> pl.Series:
     """The numbers of the rows whose key differs from the row before, and the first."""
     differs = pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift(1)) for name in columns)
     return frame.select((differs | (pl.int_range(pl.len()) == 0)).arg_true()).to_series()
@@ -102,6 +102,7 @@ def by_key(frame: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
     """
     if len(columns) == 1 and frame.schema[columns[0]] not in (pl.String, pl.Binary):
         return frame.sort(columns, nulls_last=False, maintain_order=True)
+    frame = frame.rechunk()
     keys = frame.select(columns).with_row_index("row")
     return frame[keys.select(pl.arg_sort_by(*columns, "row")).to_series()]
 

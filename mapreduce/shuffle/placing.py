@@ -21,7 +21,7 @@ from mapreduce.functions import function_name
 from mapreduce.keys import order_bytes
 from mapreduce.ordering import Range, Sketch, TotalOrder
 from mapreduce.shuffle.columns import Pairs, python_keys
-from mapreduce.shuffle.groups import by_key
+from mapreduce.shuffle.groups import by_key, changes
 from mapreduce.shuffle.hashing import places
 
 Partition = Callable[[Any], int] | TotalOrder | None
@@ -101,8 +101,9 @@ def _part(key: Any, shards: int, partition: Callable[[Any], int]) -> int:
 
 
 def sketch_of(run: Run, shards: int) -> Sketch:
-    """The sample of the run's distinct keys that `ordering` asks for."""
-    frame = run.pairs.grouping.by(run.pairs.frame.with_columns(run.place), pl.col("place").first())
+    """The sample of the distinct keys that `ordering` asks for, of a run in key order."""
+    frame = run.pairs.frame.drop(run.pairs.value_columns).with_columns(run.place)
+    frame = frame[changes(frame, run.pairs.grouping.columns)]
     wanted = ordering.SAMPLES * shards
     if frame.height > wanted:
         frame = frame.filter(pl.col("place") <= frame["place"].sort()[wanted - 1])
