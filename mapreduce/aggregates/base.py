@@ -69,7 +69,7 @@ class Grouping:
         if not frame.height or (len(columns) == 1 and frame.schema[columns[0]] not in (pl.String, pl.Binary)):
             return frame.sort(columns, nulls_last=False, maintain_order=True)
         keys = frame.select(columns).with_row_index("row")
-        return frame[keys.select(pl.arg_sort_by(*columns, "row")).to_series()]
+        return frame.rechunk()[keys.select(pl.arg_sort_by(*columns, "row")).to_series()]
 
     def sums(self, frame: pl.DataFrame, *states: pl.Expr) -> pl.DataFrame:
         """The same for states that don't depend on the order of rows; groups may come in any order."""
