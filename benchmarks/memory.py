@@ -20,7 +20,7 @@ from typing import Any
 import polars as pl
 
 from benchmarks.limited import Limited, run_limited, why_not
-from mapreduce import Collect, Count, CountDistinct, Job, JsonLines, Text, frames, run
+from mapreduce import Collect, Count, CountDistinct, Job, JsonLines, Parquet, Text, frames, run
 from mapreduce.errors import MemoryExceeded
 from mapreduce.units import parse_size, show_size
 
@@ -41,6 +41,7 @@ class Row:
     reduce: Any
     why: str
     fails: bool = False
+    parquet: bool = False
     split_size: int = 5_600
     """Bytes of the input, seven a line, for each map."""
 
@@ -111,6 +112,7 @@ ROWS = {
     "distinct": Row(20_000_000, 1, of_one_section, CountDistinct(), "10 million distinct values of one key"),
     "one key": Row(20_000_000, 4, skewed, totals, "one key holds 90 % of all pairs"),
     "list": Row(20_000_000, 4, skewed, Collect(), "a list of 18 million values can't fit", fails=True),
+    "table": Row(10_000_000, 1, visits, Count(), "a part of 5 million rows, as Parquet", parquet=True),
     "ten times": Row(70_000_000, 2, wide, lengths, "ten times more data than all processes may hold"),
     "indexes": Row(
         2_000_000, 64, visits, Count(), "2,000 maps × 64 shards: what the coordinator holds", split_size=7
@@ -177,7 +179,7 @@ def _run(options: argparse.Namespace) -> int:
     row = ROWS[options.job]
     os.chdir(options.folder)
     source = Text("numbers", split_size=row.split_size, block_size=700)
-    output = JsonLines(f"out-{options.memory or 'free'}")
+    output = (Parquet if row.parquet else JsonLines)(f"out-{options.memory or 'free'}")
     job = Job("memory", source, row.map, row.reduce, output, shards=row.shards, memory=options.memory or None)
     try:
         result = run(job, workers=options.workers)

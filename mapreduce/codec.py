@@ -21,7 +21,7 @@ import marshal
 import operator
 import types
 import typing
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
@@ -357,7 +357,38 @@ _SEAL = 16
 
 def canonical_json(value: Any) -> bytes:
     """The one JSON text of plain data: sorted keys, two spaces, a newline at the end."""
-    return (_json(value, "\n") + "\n").encode("utf-8", "surrogatepass")
+    text = io.BytesIO()
+    for piece in _pieces(value, "\n"):
+        text.write(piece.encode("utf-8", "surrogatepass"))
+    text.write(b"\n")
+    return text.getvalue()
+
+
+def _pieces(value: Any, line: str) -> Iterator[str]:
+    """The text of `_json`, with that of a dataclass's lists item by item: there may be a million in one."""
+    if not dataclasses.is_dataclass(type(value)):
+        yield _json(value, line)
+        return
+    inner = line + "  "
+    fields = _shallow(value)
+    before = "{"
+    for name in sorted(fields):
+        yield f"{before}{inner}{_json_string(name)}: "
+        before = ","
+        yield from _items(fields[name], inner)
+    yield f"{line}}}" if fields else "{}"
+
+
+def _items(value: Any, line: str) -> Iterator[str]:
+    if type(value) not in (list, tuple) or not value:
+        yield _json(value, line)
+        return
+    inner = line + "  "
+    before = "["
+    for item in value:
+        yield f"{before}{inner}{_json(item, inner)}"
+        before = ","
+    yield f"{line}]"
 
 
 def _json(value: Any, line: str) -> str:

@@ -189,10 +189,7 @@ def _run_new(
     check_apart(place, plan)
     with _telling_what_is_kept(place, options), _memory_told(), run_directory(place, keep=options.keep):
         write_plan(place.store(), 1, plan, options.invocation)
-        outcome, workers = _execute(job, plan, place, options, begin, signals, session=1)
-        manifest, data = account(job, plan, outcome, begin.date, previous, workers, resumed=0)
-        _commit(place, data)
-        return _publish_and_tell(job, place, manifest, data, options)
+        return _finish(job, plan, place, options, begin, signals, previous, session=1)
 
 
 def _go_on(
@@ -207,19 +204,34 @@ def _go_on(
         run_directory(place, begun.lock, keep=options.keep),
     ):
         if begun.committed is not None:
-            manifest, data = begun.committed, canonical_json(begun.committed)
-        else:
-            place.store().delete(layout.COMMIT)  # one that can't be read, or whose parts are gone
-            if plan != begun.plan:
-                write_plan(place.store(), begun.plans + 1, plan, options.invocation)
-            restored = usable(begun)
-            outcome, workers = _execute(
-                job, plan, place, options, begin, signals, session=begun.session, restored=restored
-            )
-            resumed = begun.session - 1
-            manifest, data = account(job, plan, outcome, begin.date, previous, workers, resumed=resumed)
-            _commit(place, data)
-        return _publish_and_tell(job, place, manifest, data, options)
+            data = canonical_json(begun.committed)
+            return _publish_and_tell(job, place, begun.committed, data, options)
+        place.store().delete(layout.COMMIT)  # one that can't be read, or whose parts are gone
+        if plan != begun.plan:
+            write_plan(place.store(), begun.plans + 1, plan, options.invocation)
+        restored = usable(begun)
+        return _finish(
+            job, plan, place, options, begin, signals, previous, session=begun.session, restored=restored
+        )
+
+
+def _finish(
+    job: Job,
+    plan: Plan,
+    place: Place,
+    options: Options,
+    begin: _Begin,
+    signals: Signals,
+    previous: str,
+    *,
+    session: int,
+    restored: Sequence[Acceptance] = (),
+) -> JobResult:
+    """Run what is left to do, commit, publish and tell. Only the manifest of it all is left then."""
+    outcome, workers = _execute(job, plan, place, options, begin, signals, session=session, restored=restored)
+    manifest, data = account(job, plan, outcome, begin.date, previous, workers, resumed=session - 1)
+    _commit(place, data)
+    return _publish_and_tell(job, place, manifest, data, options)
 
 
 @contextmanager

@@ -114,14 +114,18 @@ _MORE_SHARDS = "give more shards, or a partition that spreads them"
 
 def _skew(totals: Totals) -> str:
     """Where most of the work was one task's, and what to do."""
-    told = [_skewed_shard(shard) for shard in totals.skewed]
-    keys = any(shard.key_pairs > shard.pairs / 2 for shard in totals.skewed)
+    told, by_key = [], False
     if totals.largest_key_pairs >= max(1_000, totals.pairs / _SKEW):
         share = f"{100 * totals.largest_key_pairs / totals.pairs:.0f} %"
         pairs = count(totals.largest_key_pairs, "pair")
-        told.insert(0, f"the key {visible(totals.largest_key)} has {pairs}, {share} of all, for one task")
-        keys = True
-    return f"{'; '.join(told)}: {_CUT_KEY if keys else _MORE_SHARDS}" if told else ""
+        told.append(f"the key {visible(totals.largest_key)} has {pairs}, {share} of all, for one task")
+        by_key = True
+    for shard in totals.skewed:
+        of_one_key = shard.key_pairs > shard.pairs / 2
+        if not (told and of_one_key and shard.key == totals.largest_key):
+            told.append(_skewed_shard(shard))
+            by_key = by_key or of_one_key
+    return f"{'; '.join(told)}: {_CUT_KEY if by_key else _MORE_SHARDS}" if told else ""
 
 
 def _skewed_shard(shard: SkewedShard) -> str:

@@ -81,7 +81,8 @@ class Job:
     """Seconds that an attempt may run in a worker process; None: as long as it takes."""
     memory: int | str | None = None
     """Bytes that a worker process may hold, interpreter and libraries included, such as "512MB"; None: its
-    share of four fifths of the machine. An attempt that takes more is stopped and tried once more, alone."""
+    share of four fifths of the machine, or of its control group. An attempt that takes more is stopped and
+    tried once more, alone."""
     sinks: Sequence[Sink] = ()
     """Who is told when the run has committed."""
 

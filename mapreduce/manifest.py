@@ -34,36 +34,42 @@ def versions() -> dict[str, str]:
 
 def seal(manifest: Manifest) -> tuple[Manifest, bytes]:
     """The manifest with its digest, and the bytes that it is written as."""
-    before, _, after = _around_digest(canonical_json(replace(manifest, digest="")))
-    digest = _digest(before, after)
-    return replace(manifest, digest=digest), before + b'  "digest": "%s",\n' % digest.encode() + after
+    data = memoryview(canonical_json(replace(manifest, digest="")))
+    start, stop, _ = _digest_in(data)
+    digest = _digest(data[:start], data[stop:])
+    return replace(manifest, digest=digest), b"".join([data[:start], digest.encode(), data[stop:]])
 
 
-def _around_digest(data: bytes) -> tuple[bytes, bytes, bytes]:
-    """What stands before the line of the digest, the digest, and what stands after: it is that of the rest.
+def _digest_in(data: memoryview) -> tuple[int, int, str]:
+    """Where a manifest's digest stands in its text, and what it is. Raises ValueError if there is none.
 
-    Raises ValueError if there is no such line. Deeper ones are indented further, and text has no line ends.
+    Deeper fields of this name are indented further, and text has no line ends.
     """
-    before, digest, after = _DIGEST.split(data, maxsplit=1)
-    return before, digest, after
+    found = _DIGEST.search(data)
+    if found is None:
+        raise ValueError("there is no digest")
+    return (*found.span(1), found[1].decode())
 
 
-_DIGEST = re.compile(rb'^  "digest": "([0-9a-f]*)",\n', re.MULTILINE)
+_DIGEST = re.compile(rb'^  "digest": "([0-9a-f]*)",$', re.MULTILINE)
+_LINE = len(b'  "digest": "'), len(b'",\n')
 
 
-def _digest(before: bytes, after: bytes) -> str:
-    state = hashlib.sha256(before)
-    state.update(after)
+def _digest(before: memoryview, after: memoryview) -> str:
+    """Of all but the line of the digest, most of which these leave out."""
+    state = hashlib.sha256(before[: -_LINE[0]])
+    state.update(after[_LINE[1] :])
     return state.hexdigest()
 
 
 def _is_whole(data: bytes) -> bool:
     """Whether these are the bytes that were digested, and the digest itself is as it was written."""
+    view = memoryview(data)
     try:
-        before, digest, after = _around_digest(data)
+        start, stop, digest = _digest_in(view)
     except ValueError:
         return False
-    return _digest(before, after).encode() == digest
+    return _digest(view[:start], view[stop:]) == digest
 
 
 def parse(data: bytes, where: object) -> Manifest:

@@ -33,7 +33,7 @@ from mapreduce.model import Location, Split, Work
 from mapreduce.protocols import Block, FrameBlock, RecordWriter, Report, Source
 from mapreduce.shuffle.buffer import Buffer, Keep, make_buffer
 from mapreduce.shuffle.columns import Pairs
-from mapreduce.shuffle.frames import as_frame, frame_pairs, frame_records
+from mapreduce.shuffle.frames import as_frame, frame_pairs, write_rows
 from mapreduce.shuffle.segments import SegmentWriter
 from mapreduce.sifting import Sieve, is_of_a_record
 from mapreduce.signatures import with_context
@@ -585,7 +585,7 @@ class _RecordTarget:
         """The number of records."""
         if frame is None or not frame.height:
             return 0
-        self._writer.write(frame_records(frame))
+        write_rows(self._writer, frame)
         return int(frame.height)
 
     def settle(self, *, now: bool) -> bool:

@@ -99,6 +99,11 @@ class RecordWriter(Protocol):
     def write_pairs(self, keys: Sequence[Any], values: Sequence[Any]) -> None:
         """Append pairs; the bytes are those of `write(list(zip(keys, values)))`."""
 
+    def write_frame(self, frame: Any) -> bool:
+        """Append the rows of a polars DataFrame, if columns give the very bytes of the records that the
+        rows are; False, if nothing was written. Rows of the columns `key` and `value` are pairs.
+        """
+
     def close(self) -> None:
         """Write what is left. The stream stays open."""
 

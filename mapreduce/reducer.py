@@ -11,6 +11,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
+import polars as pl
+
 from mapreduce import chunks
 from mapreduce.aggregates import Aggregate, Together, as_aggregate
 from mapreduce.context import Context
@@ -26,12 +28,12 @@ from mapreduce.protocols import RecordWriter, Report, Store
 from mapreduce.room import Room
 from mapreduce.shuffle.columns import Pairs, concat, python_keys
 from mapreduce.shuffle.folding import as_objects, folded
-from mapreduce.shuffle.frames import REDUCE_HINT, as_frame, frame_records, group_frames
+from mapreduce.shuffle.frames import REDUCE_HINT, as_frame, group_frames, pairs_frame, write_rows
 from mapreduce.shuffle.groups import Values, grouped, ordered
 from mapreduce.shuffle.placing import within
 from mapreduce.shuffle.segments import read_segments
 from mapreduce.shuffle.sorting import Slice
-from mapreduce.shuffle.states import finish_states, join_states
+from mapreduce.shuffle.states import finish_columns, join_states
 from mapreduce.shuffle.streaming import (
     Alone,
     GroupSizes,
@@ -46,6 +48,7 @@ from mapreduce.timing import Timed
 Group = tuple[Any, Any]
 """A key, and its values as a list, or, where they are streamed, as an iterator."""
 Reduce = Callable[[list[Group]], Iterable[Any]]
+SAMPLE_BATCHES = 8
 SHOWN_KEY = 100
 """Characters of a key that are kept to name it."""
 
@@ -112,15 +115,9 @@ def _write(job: Job, parts: list[Pairs], writer: RecordWriter, context: Context)
     if takes_frames(job.reduce):
         return _write_frames(job, [pairs], writer, context)
     sizes = GroupSizes()
-    batches = _batches(pairs, sizes)
+    batches = grouped(pairs, sizes.add_batch)
     user = _write_groups(_reduction(job, context), function_name(job.reduce), batches, writer)
     return _counted(sizes, user)
-
-
-def _batches(pairs: Pairs, sizes: GroupSizes) -> Iterator[list[Group]]:
-    for batch in grouped(pairs):
-        sizes.add_batch([key for key, _ in batch], [len(values) for _, values in batch])
-        yield batch
 
 
 def _counted(sizes: GroupSizes, user_seconds: float) -> Work:
@@ -140,7 +137,12 @@ def _reduction(job: Job, context: Context) -> Reduce:
 
 
 def _write_states(aggregate: Aggregate, parts: list[Pairs], writer: RecordWriter) -> int:
-    merged, results = finish_states(aggregate, parts)
+    merged, results = finish_columns(aggregate, parts)
+    if isinstance(results, pl.Series):
+        frame = pairs_frame(merged, results)
+        if frame is not None and writer.write_frame(frame):
+            return len(results)
+        results = results.to_list()
     _write_results(aggregate, python_keys(merged.frame, merged.keys), results, writer)
     return len(results)
 
@@ -155,18 +157,27 @@ def _write_results(
 
 
 def _write_groups(reduce: Reduce, name: str, batches: Iterable[list[Group]], writer: RecordWriter) -> float:
-    """Seconds in the reduce function."""
-    records = Timed([])
-    for batch in batches:
+    """Seconds in the reduce function. Of most batches they are not measured, which takes as long as a
+    short function, but its share is taken to be the same.
+    """
+    seconds = total = 0.0
+    for number, batch in enumerate(batches):
         gc.disable()
+        start = time.perf_counter()
         try:
-            records = Timed(reduce(batch), records.seconds)
-            writer.write(records)
+            if number % SAMPLE_BATCHES:
+                writer.write(reduce(batch))
+                seconds += (time.perf_counter() - start) * seconds / total
+            else:
+                records = Timed(reduce(batch))
+                writer.write(records)
+                seconds += records.seconds
+            total += time.perf_counter() - start
         except RecordError as error:
             raise located(error, f"reduce {name}", None) from None
         finally:
             gc.enable()
-    return records.seconds
+    return seconds
 
 
 def _write_frames(job: Job, parts: Iterable[Pairs], writer: RecordWriter, context: Context) -> Work:
@@ -184,7 +195,7 @@ def _write_frames(job: Job, parts: Iterable[Pairs], writer: RecordWriter, contex
             seconds += time.perf_counter() - start
             groups += number
             if given is not None:
-                writer.write(frame_records(given))
+                write_rows(writer, given)
     except interrupts():
         raise
     except BaseException as error:
@@ -229,11 +240,12 @@ class _Reduction:
 
     def __call__(self, batch: list[Group]) -> Iterator[Any]:
         key: Any = None
+        call, last_record = self._call, self._last_record
         try:
             for key, values in batch:
-                if self._last_record:
-                    self._last_record.note("a reduce", key)
-                given = self._call(key, Values(values) if type(values) is list else values)
+                if last_record:
+                    last_record.note("a reduce", key)
+                given = call(key, Values(iter(values)) if type(values) is list else values)
                 if type(given) in (tuple, dict, str, bytes):
                     raise TypeError(
                         f"it returned a {type(given).__name__}; yield the record, or return a list"
@@ -303,12 +315,13 @@ class _Large:
             yield from self._alone(Alone(slice_))
         elif parts := list(slice_.pairs()):
             pairs = concat(parts)
-            yield from _batches(ordered(pairs, self._sort_key) if self._sort_key else pairs, self._sizes)
+            pairs = ordered(pairs, self._sort_key) if self._sort_key else pairs
+            yield from grouped(pairs, self._sizes.add_batch)
 
     def _alone(self, alone: Alone) -> Iterator[list[Group]]:
         if self._aggregate:  # it needs a list
             needed = as_objects(alone.about_rows, alone.first)
-            self._demand(alone, repr(self._aggregate), count(alone.about_rows, "value"), needed)
+            self._demand(alone, repr(self._aggregate), f"about {count(alone.about_rows, 'value')}", needed)
         values = alone.values()
         if self._sort_key:
             values = ordered_values(alone, self._sort_key, self._shard.scratch, self._shard.room)
@@ -336,7 +349,7 @@ class _Large:
             if slice_.alone:
                 alone = Alone(slice_)
                 held = _FRAME_COPIES * alone.about_bytes
-                self._demand(alone, "A frame", count(alone.about_rows, "value"), held)
+                self._demand(alone, "A frame", f"about {count(alone.about_rows, 'value')}", held)
                 parts = list(alone.pairs())
             else:
                 parts = list(slice_.pairs())

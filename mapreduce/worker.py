@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, cast
 from mapreduce import errors
 from mapreduce.codec import from_plain
 from mapreduce.context import Context
-from mapreduce.datasets import Kept, as_output, as_source
+from mapreduce.datasets import Kept, Parquet, as_output, as_source
 from mapreduce.datasets.compression import compressing
 from mapreduce.datasets.naming import KeyNaming
 from mapreduce.errors import MapReduceError, MemoryExceeded, ValueTypeError, internal
@@ -170,7 +170,10 @@ class Workbench:
                 part.writer.close()
 
     def _writer(self, stream: BinaryIO) -> RecordWriter:
-        writer = self.output.writer(stream)
+        if isinstance(self.output, Parquet):
+            writer = self.output.writer(stream, self.store.root)
+        else:
+            writer = self.output.writer(stream)
         if not self.job.key_names:
             return writer
         return KeyNaming(writer, self.job.key_names, keep_pairs=isinstance(self.output, Kept))

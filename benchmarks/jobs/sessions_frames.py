@@ -20,12 +20,13 @@ def visits(lines: pl.DataFrame) -> pl.DataFrame:
 @frames
 def sessions(groups: pl.DataFrame) -> pl.DataFrame:
     """A row for each address."""
-    pauses = pl.element().sort().diff()
-    return groups.select(
-        address="key",
-        sessions=1 + pl.col("values").list.eval(pauses > SILENCE).list.sum(),
-        hits=pl.col("values").list.len(),
+    visits = groups.with_row_index("row").explode("values").sort("row", "values")
+    goes_on = pl.col("row") == pl.col("row").shift()
+    visits = visits.with_columns(new=goes_on & (pl.col("values").diff() > SILENCE))
+    found = visits.group_by("row", maintain_order=True).agg(
+        address=pl.col("key").first(), sessions=1 + pl.col("new").sum(), hits=pl.len()
     )
+    return found.drop("row")
 
 
 job = Job(name="sessions", source=params["SOURCE"], map=visits, reduce=sessions, output=params["OUTPUT"])

@@ -1,6 +1,4 @@
-"""Lines of 100 bytes in ascending order, in parts that follow one another; keys by polars' expressions."""
-
-from collections.abc import Iterator
+"""Lines of 100 bytes in ascending order, in parts that follow one another. By polars' expressions."""
 
 import polars as pl
 
@@ -9,12 +7,14 @@ from mapreduce import Job, Text, TotalOrder, frames, params
 
 @frames
 def keyed(lines: pl.DataFrame) -> pl.DataFrame:
-    """The first ten characters, and the line."""
-    return lines.select(key=pl.col("line").str.head(10), value="line")
+    """The lines as keys: there is nothing else to send."""
+    return lines.select(key="line", value=None)
 
 
-def in_order(_key: str, lines: Iterator[str]) -> list[str]:
-    return sorted(lines)
+@frames
+def in_order(groups: pl.DataFrame) -> pl.DataFrame:
+    """A line as often as it came."""
+    return groups.explode("values").select(line="key")
 
 
 job = Job(

@@ -58,6 +58,19 @@ class Grouping:
         first = [pl.col(self.original).first()] if self.original else []
         return frame.group_by(*self.columns, *also, maintain_order=True).agg(*first, *states)
 
+    def in_order(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The rows in key order, those of equal keys as they are.
+
+        Text is compared as the bytes of its row: sorting the frame by it takes two to three times as long.
+        """
+        import polars as pl
+
+        columns = self.columns
+        if not frame.height or (len(columns) == 1 and frame.schema[columns[0]] not in (pl.String, pl.Binary)):
+            return frame.sort(columns, nulls_last=False, maintain_order=True)
+        keys = frame.select(columns).with_row_index("row")
+        return frame[keys.select(pl.arg_sort_by(*columns, "row")).to_series()]
+
     def sums(self, frame: pl.DataFrame, *states: pl.Expr) -> pl.DataFrame:
         """The same for states that don't depend on the order of rows; groups may come in any order."""
         floats = any(frame.schema[name].is_float() for name in self.columns)  # NaN has many forms
@@ -191,8 +204,12 @@ class Aggregate(ABC):
         """Join rows of states; they are in input order."""
         raise TypeError(f"{self.name} has no states of layout {layout}")
 
-    def results(self, frame: pl.DataFrame, group: Grouping, layout: str) -> tuple[pl.DataFrame, list[Any]]:
-        """Merge, and give a frame with one row a group and the groups' results."""
+    def results(
+        self, frame: pl.DataFrame, group: Grouping, layout: str
+    ) -> tuple[pl.DataFrame, list[Any] | pl.Series]:
+        """Merge, and give a frame with one row a group and the groups' results, which may be a column of
+        integers.
+        """
         raise TypeError(f"{self.name} has no states of layout {layout}")
 
     def to_states(self, frame: pl.DataFrame, layout: str) -> list[Any]:

@@ -64,9 +64,11 @@ class Count(Aggregate):
 
         return group.sums(frame, pl.col("s0").sum())
 
-    def results(self, frame: pl.DataFrame, group: Grouping, layout: str) -> tuple[pl.DataFrame, list[Any]]:
+    def results(
+        self, frame: pl.DataFrame, group: Grouping, layout: str
+    ) -> tuple[pl.DataFrame, list[Any] | pl.Series]:
         merged = self.merge_rows(frame, group, layout)
-        return merged, merged["s0"].to_list()
+        return merged, merged["s0"]
 
     def to_states(self, frame: pl.DataFrame, layout: str) -> list[Any]:
         return frame["s0"].to_list()

@@ -72,9 +72,11 @@ class CountDistinct(_Distinct):
     def result(self, state: dict[bytes, Any]) -> int:
         return len(state)
 
-    def results(self, frame: pl.DataFrame, group: Grouping, layout: str) -> tuple[pl.DataFrame, list[Any]]:
+    def results(
+        self, frame: pl.DataFrame, group: Grouping, layout: str
+    ) -> tuple[pl.DataFrame, list[Any] | pl.Series]:
         merged = self._distinct(frame, group, "s0")
-        return merged, merged["s0"].list.drop_nulls().list.len().to_list()
+        return merged, merged["s0"].list.drop_nulls().list.len()
 
 
 class CollectSet(_Distinct):

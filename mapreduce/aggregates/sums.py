@@ -80,12 +80,14 @@ class Sum(Aggregate):
             return group.sums(frame, pl.col("s0").sum())
         return group.by(frame, pl.col("s1").sum(), also=["s0"])
 
-    def results(self, frame: pl.DataFrame, group: Grouping, layout: str) -> tuple[pl.DataFrame, list[Any]]:
+    def results(
+        self, frame: pl.DataFrame, group: Grouping, layout: str
+    ) -> tuple[pl.DataFrame, list[Any] | pl.Series]:
         import polars as pl
 
         merged = self.merge_rows(frame, group, layout)
         if layout == "I":
-            return merged, merged["s0"].to_list()
+            return merged, merged["s0"]
         merged = group.by(merged, pl.col("s0"), pl.col("s1"))
         rows = zip(merged["s0"].to_list(), merged["s1"].to_list(), strict=True)
         return merged, [total(add_buckets(buckets, parts)) for buckets, parts in rows]

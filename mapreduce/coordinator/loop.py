@@ -202,9 +202,10 @@ class Coordinator:
         return self._brain.handle(event, time.monotonic())
 
     def _say_on_what(self, attempt: Attempt, error: MapReduceError) -> None:
-        """Add the attempt's work to the message, unless that names the record already."""
-        if "\n" not in error.message:
-            error.message += f" It worked on {self._work_of(attempt)}."
+        """Add the attempt's work to the message, unless that names it or the record already."""
+        work = self._work_of(attempt)
+        if "\n" not in error.message and work not in error.message:
+            error.message += f" It worked on {work}."
 
     def _work_of(self, attempt: Attempt) -> str:
         if attempt.task.kind is Kind.REDUCE:

@@ -35,6 +35,8 @@ class CsvWriter(Writer):
 
     def encode(self, record: Any) -> bytes:
         """A row with its line feed, after the header where it is the first."""
+        if type(record) is not tuple:
+            self.pairs = False
         names, values = fields(record, "Csv")
         if self._names is None:
             self._names = names

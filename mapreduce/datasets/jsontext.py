@@ -17,7 +17,7 @@ from mapreduce.errors import RecordError
 from mapreduce.keys import order_bytes
 
 _SHOWN = 200
-_STR = frozenset({str})
+_STR, _INT = frozenset({str}), frozenset({int})
 
 
 class _Texts(dict[type, Callable[[Any], str]]):
@@ -40,6 +40,8 @@ def _float(value: float) -> str:
 
 def _array(value: Any) -> str:
     kinds = set(map(type, value))
+    if kinds == _INT:
+        return repr(list(value)).replace(" ", "")
     if len(kinds) == 1:
         return f"[{','.join(map(TEXTS[kinds.pop()], value))}]"
     return f"[{','.join([TEXTS[type(item)](item) for item in value])}]"

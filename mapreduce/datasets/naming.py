@@ -40,6 +40,18 @@ class KeyNaming:
         """Append pairs, named."""
         self.write(zip(keys, values, strict=True))
 
+    def write_frame(self, frame: Any) -> bool:
+        """Append pairs, named, if their keys are structs of the right width."""
+        import polars as pl
+
+        if set(frame.columns) != {"key", "value"} or self._keep_pairs or "value" in self._names:
+            return False
+        kind = frame.schema["key"]
+        if kind != pl.Struct or len(kind.fields) != len(self._names) or frame["key"].null_count():
+            return False
+        named = frame["key"].struct.rename_fields(list(self._names)).struct.unnest()
+        return self._writer.write_frame(named.with_columns(frame["value"]))
+
     def close(self) -> None:
         """Write what is left."""
         self._writer.close()

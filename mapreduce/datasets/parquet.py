@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from mapreduce.datasets.base import FRAMES_BLOCK, RECORDS_BLOCK, FileDataset, Paths
@@ -31,8 +32,8 @@ class Parquet(FileDataset):
     As an output, the columns are a dict's fields, in the order of the part's first record, or `key`
     and `value` of a pair; a tuple is a struct with the fields "0", "1", …. Without a schema a column
     has the one exact type that its values have, None aside: int (64 bits), float, str, bytes, bool,
-    date, datetime, a list of one of these, or a dict, which becomes a struct. A part is held in
-    memory while it is written.
+    date, datetime, a list of one of these, or a dict, which becomes a struct. A part of
+    more than 32 MB of columns waits in files until its end, when the types are known.
 
     paths: a path, glob, directory, URL, or a list of these; as an output one directory.
     columns: names of the columns to read; None: all.
@@ -135,9 +136,9 @@ class Parquet(FileDataset):
 
     # ------------------------------------------------------------ writing
 
-    def writer(self, stream: BinaryIO) -> RecordWriter:
-        """A writer of one part."""
-        return ParquetWriter(stream, self.schema, self.row_group_size)
+    def writer(self, stream: BinaryIO, scratch: Path | None = None) -> RecordWriter:
+        """A writer of one part. scratch: a directory for files without names."""
+        return ParquetWriter(stream, self.schema, self.row_group_size, scratch)
 
     def read_part(self, stream: BinaryIO, pairs: bool) -> Iterator[Any]:
         """Dicts; of pairs, (key, value), a key that was a tuple as one."""

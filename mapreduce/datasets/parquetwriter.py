@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
+import shutil
+import tempfile
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from mapreduce.datasets.fields import fields, in_order
@@ -13,20 +17,38 @@ from mapreduce.datasets.schema import Misfit, column, polars_schema
 from mapreduce.errors import RecordError
 
 _BATCH = 16_384
+SPOOL_BYTES = 32 * 2**20
+"""Of columns that are held; more go to a file."""
+_COPY = 2**20
+_DESCRIPTORS = "/proc/self/fd"
+"""Where open files without names have one."""
 _SCALARS = frozenset((bool, int, float, str, bytes, date, type(None)))
 
 
 class ParquetWriter:
-    """The rows of one part. They wait in columns until `close`, when their types are known."""
+    """The rows of one part. They wait in columns until `close`, when their types are known: in memory,
+    and where they are many in files without names.
 
-    def __init__(self, stream: BinaryIO, schema: dict[str, Any] | None, row_group_size: int) -> None:
+    scratch: a directory for these; None: the one for temporary files.
+    """
+
+    def __init__(
+        self,
+        stream: BinaryIO,
+        schema: dict[str, Any] | None,
+        row_group_size: int,
+        scratch: Path | None = None,
+    ) -> None:
         self._stream = stream
+        self._scratch = scratch
         self._schema = None if schema is None else polars_schema(schema)
         self._row_group_size = row_group_size
         self._names: list[str] | None = None if schema is None else list(schema)
         self._kinds: list[Kind] = []
         self._waiting: list[list[Any]] = []
         self._frames: list[Any] = []
+        self._held = 0
+        self._spools: list[Any] = []
         self.records = 0
         self.pairs = True
 
@@ -49,25 +71,59 @@ class ParquetWriter:
         """Append pairs."""
         self.write(zip(keys, values, strict=True))
 
+    def write_frame(self, frame: Any) -> bool:
+        """Types are found by records."""
+        return False
+
     def close(self) -> None:
         """Write the part."""
         import polars as pl
 
         self._settle()
         schema = self._final_schema()
+        if self._spools:
+            self._write_spooled(schema)
+            return
         if self._frames:
             frame = pl.concat([frame.cast(schema) for frame in self._frames], rechunk=True)
         else:
             frame = pl.DataFrame(schema=schema)
         data = io.BytesIO()
-        frame.write_parquet(
-            data,
-            compression="zstd",
-            compression_level=3,
-            statistics=True,
-            row_group_size=self._row_group_size,
-        )
+        frame.write_parquet(data, **self._options)
         self._stream.write(data.getvalue())
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        return {
+            "compression": "zstd",
+            "compression_level": 3,
+            "statistics": True,
+            "row_group_size": self._row_group_size,
+        }
+
+    def _spool(self) -> None:
+        """Put the rows so far into a file, from which polars can read them bit by bit."""
+        import polars as pl
+
+        spool = tempfile.TemporaryFile(dir=self._scratch)  # noqa: SIM115 - it lives until `close`
+        self._spools.append(spool)
+        schema = self._final_schema()
+        pl.concat([frame.cast(schema) for frame in self._frames]).write_ipc(spool, compression="uncompressed")
+        spool.flush()
+        self._frames, self._held = [], 0
+
+    def _write_spooled(self, schema: dict[str, Any]) -> None:
+        """The same bytes as from memory."""
+        import polars as pl
+
+        if self._frames:
+            self._spool()
+        rows = pl.concat([pl.scan_ipc(_path(spool)).cast(pl.Schema(schema)) for spool in self._spools])
+        with tempfile.TemporaryFile(dir=self._scratch) as part:
+            rows.sink_parquet(_path(part), maintain_order=True, **self._options)
+            shutil.copyfileobj(part, self._stream, _COPY)
+        for spool in self._spools:
+            spool.close()
 
     def _final_schema(self) -> dict[str, Any]:
         if self._schema is not None:
@@ -88,7 +144,11 @@ class ParquetWriter:
         schema = self._final_schema()
         make = _column if self._schema is not None else _exact_column
         made = [make(name, values, schema[name]) for name, values in zip(names, columns, strict=True)]
-        self._frames.append(pl.DataFrame(made))
+        frame = pl.DataFrame(made)
+        self._frames.append(frame)
+        self._held += int(frame.estimated_size())
+        if self._held > SPOOL_BYTES and os.path.isdir(_DESCRIPTORS):
+            self._spool()
 
     def _infer(self, names: list[str], columns: list[tuple[Any, ...]]) -> None:
         known = self._kinds or [None] * len(names)
@@ -108,6 +168,10 @@ class ParquetWriter:
                 hint="Convert it in the function that gives it, or write JsonLines.",
             ) from None
         self._kinds = known
+
+
+def _path(file: Any) -> str:
+    return f"{_DESCRIPTORS}/{file.fileno()}"
 
 
 def _column(name: str, values: Sequence[Any], kind: Any) -> Any:

@@ -21,7 +21,8 @@ class Text(LineDataset):
 
     Only LF ends a line; a CR before it goes, and so does a UTF-8 byte order mark at the start of a
     file. gzip, bzip2, xz and zstd are recognised by content, with any number of members. As an
-    output a str or bytes is a line, and a pair is key, TAB, value. A frame has the column `line`.
+    output a str or bytes is a line, and a pair is key, TAB, value. A frame has the column `line`, to read
+    and to write.
 
     paths: a path, glob, directory, URL, or a list of these; as an output one directory.
     record_start: a regular expression; a record begins at a line where it matches, and goes on

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import islice
 from operator import countOf
 from typing import Any, BinaryIO
 
 from mapreduce.codec import dump_value
+from mapreduce.datasets.columntext import json_lines, tabbed_lines
 from mapreduce.datasets.jsontext import TEXTS, ObjectTexts, escaped, json_text, refused
 from mapreduce.datasets.linetext import SIMPLE
 from mapreduce.errors import RecordError
@@ -29,16 +31,9 @@ class Writer:
 
     def write(self, records: Iterable[Any]) -> None:
         """Append records."""
-        encode = self.encode
-        lines: list[Any] = []
-        for record in records:
-            if type(record) is not tuple:
-                self.pairs = False
-            lines.append(encode(record))
-            if len(lines) == _BATCH:
-                self._flush(lines)
-                lines = []
-        self._flush(lines)
+        made = map(self.encode, records)  # each before the next is asked for
+        while lines := list(islice(made, _BATCH)):
+            self._flush(lines)
 
     def _flush(self, lines: list[Any]) -> None:
         self._stream.write(self.joined(lines))
@@ -48,11 +43,27 @@ class Writer:
         """Append pairs."""
         self.write(zip(keys, values, strict=True))
 
+    def write_frame(self, frame: Any) -> bool:
+        """Append the rows of a frame, if the format has a quick way; False: nothing was written."""
+        pairs = set(frame.columns) == {"key", "value"}
+        texts = self.texts(frame.select("key", "value") if pairs else frame)
+        if texts is None:
+            return False
+        for rows, text in texts:
+            self._stream.write(text)
+            self.records += rows
+            self.pairs = self.pairs and pairs
+        return True
+
+    def texts(self, frame: Any) -> Iterator[tuple[int, bytes]] | None:
+        """Numbers of rows, and their bytes, as `encode` makes them of records; None: it must."""
+        return None
+
     def close(self) -> None:
         """Nothing is held back."""
 
     def encode(self, record: Any) -> Any:
-        """One record, as `joined` takes it."""
+        """One record, as `joined` takes it; tells `pairs` if it is no tuple."""
         raise TypeError(f"{type(self).__name__} does not say how to encode")
 
     def joined(self, lines: list[Any]) -> bytes:
@@ -73,6 +84,7 @@ class JsonLinesWriter(Writer):
             if type(record) is tuple and len(record) == 2:
                 key, value = record
                 return f'{{"key":{TEXTS[type(key)](key)},"value":{TEXTS[type(value)](value)}}}\n'
+            self.pairs = False
             if type(record) is dict:
                 return self._objects.text(record) + "\n"
             if isinstance(record, dict):
@@ -88,9 +100,13 @@ class JsonLinesWriter(Writer):
         """The bytes of lines."""
         return escaped("".join(lines)).encode()
 
+    def texts(self, frame: Any) -> Iterator[tuple[int, bytes]] | None:
+        """Of columns whose JSON polars writes as we do."""
+        return json_lines(frame)
+
 
 class TextWriter(Writer):
-    """A str or bytes as a line; a pair as key, TAB, value."""
+    """A str or bytes as a line, or a dict with the one field `line`; a pair as key, TAB, value."""
 
     def __init__(self, stream: BinaryIO, encoding: str, errors: str) -> None:
         super().__init__(stream)
@@ -99,6 +115,8 @@ class TextWriter(Writer):
 
     def encode(self, record: Any) -> bytes | str:
         """A line with its line feed, or a str that is to be one."""
+        if type(record) is not tuple:
+            self.pairs = False
         return record if type(record) is str else self._line(record)
 
     def joined(self, lines: list[bytes | str]) -> bytes:
@@ -111,6 +129,8 @@ class TextWriter(Writer):
         return b"".join(self._line(line) if type(line) is str else line for line in lines)  # type: ignore[misc]
 
     def _line(self, record: Any) -> bytes:
+        if type(record) is dict and record.keys() == {"line"} and type(record["line"]) in (str, bytes):
+            record = record["line"]
         if type(record) is tuple and len(record) == 2:
             key, value = self._field(record[0]), self._field(record[1])
             if b"\t" in key:
@@ -124,7 +144,7 @@ class TextWriter(Writer):
         else:
             raise RecordError(
                 f"Text can't write a record of type {type(record).__name__}: {repr(record)[:_SHOWN]}.",
-                hint="Give a str, bytes or a pair, or write JsonLines.",
+                hint="Give a str, bytes or a pair, a frame with the one column line, or write JsonLines.",
             )
         if b"\n" in line or line.endswith(b"\r"):
             raise RecordError(
@@ -132,6 +152,11 @@ class TextWriter(Writer):
                 hint="Replace it, or write JsonLines.",
             )
         return line + b"\n"
+
+    def texts(self, frame: Any) -> Iterator[tuple[int, bytes]] | None:
+        """Of lines, or of pairs, in UTF-8."""
+        known = frame.columns in (["line"], ["key", "value"]) and self._encoding == "utf-8"
+        return tabbed_lines(frame) if known else None
 
     def _field(self, value: Any) -> bytes:
         if type(value) is bytes:
@@ -156,5 +181,7 @@ class KeptWriter(Writer):
 
     def encode(self, record: Any) -> bytes:
         """A frame."""
+        if type(record) is not tuple:
+            self.pairs = False
         data = dump_value(record)
         return struct.pack(">I", len(data)) + data

@@ -13,6 +13,7 @@ import polars as pl
 
 from mapreduce.codec import MutableValues, dump_values
 from mapreduce.errors import PairError, ValueTypeError
+from mapreduce.protocols import RecordWriter
 from mapreduce.shuffle.columns import Pairs, key_columns, nulls, packed_series, value_columns
 from mapreduce.shuffle.groups import batches
 
@@ -29,6 +30,8 @@ _NEGATIVE_ZERO = 2**63
 _HINT = "A @frames map gives a DataFrame with the columns key and value, or None for nothing."
 
 
+SAMPLE = 2**12
+"""Rows that say whether most keys are different."""
 REDUCE_HINT = "A @frames reduce gives a DataFrame, or None for nothing."
 
 
@@ -60,6 +63,23 @@ def frame_records(frame: pl.DataFrame) -> Iterator[Any]:
         return zip(_objects(frame["key"]), _objects(frame["value"]), strict=True)
     columns = [_objects(series) for series in frame]
     return (dict(zip(frame.columns, row, strict=True)) for row in zip(*columns, strict=True))
+
+
+def write_rows(writer: RecordWriter, frame: pl.DataFrame) -> None:
+    """Write the rows of a frame as records."""
+    if not writer.write_frame(frame):
+        writer.write(frame_records(frame))
+
+
+def pairs_frame(keys: Pairs, values: pl.Series) -> pl.DataFrame | None:
+    """Keys, and a column of integers, as a frame with `key` and `value`, a tuple as a struct; None for
+    keys that are no integers, text or bool.
+    """
+    if not set(keys.keys) <= set("(iso)"):
+        return None
+    small = values.cast(pl.Int64, strict=False)
+    key = _struct([pl.col(name) for name in keys.grouping.columns], keys.keys).alias("key")
+    return keys.frame.select(key).with_columns((values if small.null_count() else small).alias("value"))
 
 
 def _columns(series: pl.Series, prefix: str) -> tuple[str, list[pl.Series]] | None:
@@ -141,8 +161,11 @@ def group_frames(pairs: Pairs, key_names: Sequence[str] | None) -> Iterator[tupl
     names = list(key_names) if key_names and len(key_names) == width else [str(i) for i in range(width)]
     value = _struct([pl.col(c).alias(c[1:]) for c in pairs.value_columns], pairs.values).alias("values")
     grouping = pairs.grouping
-    frame = grouping.by(pairs.frame.with_columns(value), pl.col("values"), pl.len().alias("rows"))
-    frame = frame.sort(grouping.columns, nulls_last=False)
+    sample = pairs.frame.head(SAMPLE).select(grouping.columns)
+    many = 2 * sample.n_unique() > len(sample)  # then it costs less to bring equal keys together first
+    rows = grouping.in_order(pairs.frame) if many else pairs.frame
+    frame = grouping.by(rows.with_columns(value), pl.col("values"), pl.len().alias("rows"))
+    frame = frame if many else grouping.in_order(frame)
     clock = [c for c, code in zip(grouping.columns, pairs.keys.strip("()"), strict=True) if code == "u"]
     frame = frame.with_columns(pl.col(c).dt.replace_time_zone("UTC") for c in clock)
     key = _struct(

@@ -41,9 +41,7 @@ def make_run(pairs: Pairs, shards: int, partition: Partition) -> Run:
     """Order the pairs. Raises UserFunctionError if the job's partition function fails."""
     place = places(pairs.frame, pairs.keys)
     if isinstance(partition, TotalOrder):
-        frame = pairs.frame.with_columns(place).sort(
-            pairs.grouping.columns, nulls_last=False, maintain_order=True
-        )
+        frame = pairs.grouping.in_order(pairs.frame.with_columns(place))
         return _run(pairs, frame, [(0, 0, len(pairs))])
     if partition is None:
         frame = pairs.frame.with_columns(place).sort("place", maintain_order=True)
@@ -103,10 +101,12 @@ def _part(key: Any, shards: int, partition: Callable[[Any], int]) -> int:
 
 def sketch_of(run: Run, shards: int) -> Sketch:
     """The sample of the run's distinct keys that `ordering` asks for."""
-    frame = run.pairs.grouping.by(run.pairs.frame.with_columns(run.place), pl.col("place").first())
     wanted = ordering.SAMPLES * shards
-    if frame.height > wanted:
-        frame = frame.filter(pl.col("place") <= frame["place"].sort()[wanted - 1])
+    frame = run.pairs.frame.with_columns(run.place)
+    smallest = run.place.unique().sort().head(wanted)
+    if len(smallest) == wanted:
+        frame = frame.filter(pl.col("place") <= smallest[-1])
+    frame = run.pairs.grouping.by(frame, pl.col("place").first())
     keys = python_keys(frame, run.pairs.keys)
     found = (
         h.to_bytes(8, "big") + order_bytes(k) for h, k in zip(frame["place"].to_list(), keys, strict=True)
@@ -122,8 +122,11 @@ def first_key(run: Run, row: int) -> bytes:
 def within(pairs: Pairs, wanted: Range) -> Pairs:
     """Of pairs in key order, those whose keys are in a range."""
     low, high = wanted
-    start = first_not_before(pairs, low)
-    stop = len(pairs) if high is None else first_not_before(pairs, high)
+    if not len(pairs):
+        return pairs
+    start = 0 if key_order(pairs, 0) >= low else first_not_before(pairs, low)
+    inside = high is None or key_order(pairs, len(pairs) - 1) < high
+    stop = len(pairs) if inside or high is None else first_not_before(pairs, high)
     return Pairs(pairs.frame.slice(start, max(0, stop - start)), pairs.keys, pairs.values)
 
 

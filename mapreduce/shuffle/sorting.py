@@ -177,8 +177,7 @@ def _rows(pairs: Pairs, start: int, stop: int) -> Pairs:
 
 def in_key_order(pairs: Pairs) -> Pairs:
     """The pairs by key; equal keys stay in their order."""
-    frame = pairs.frame.sort(pairs.grouping.columns, nulls_last=False, maintain_order=True)
-    return Pairs(frame, pairs.keys, pairs.values)
+    return Pairs(pairs.grouping.in_order(pairs.frame), pairs.keys, pairs.values)
 
 
 def number_of_keys(runs: SortedRuns) -> int:

@@ -60,19 +60,29 @@ def join_states(aggregate: Aggregate, parts: Sequence[Pairs], *, ordered: bool =
 
 def finish_states(aggregate: Aggregate, parts: Sequence[Pairs]) -> tuple[Pairs, list[Any]]:
     """Rows in key order, one a key, and the results of their groups."""
+    merged, results = finish_columns(aggregate, parts)
+    return merged, results.to_list() if isinstance(results, pl.Series) else results
+
+
+def finish_columns(aggregate: Aggregate, parts: Sequence[Pairs]) -> tuple[Pairs, list[Any] | pl.Series]:
+    """The same; results may be a column of integers."""
     if isinstance(aggregate, Together):
         done = [finish_states(member, own) for member, own in members(aggregate, concat_keys(parts))]
         rows = zip(*(results for _, results in done), strict=True)
         return done[0][0], [dict(zip(aggregate.members, row, strict=True)) for row in rows]
     joined = _concat(aggregate, parts)
+    results: list[Any] | pl.Series
     if joined.values == PACKED:
         merged, states = _merged(aggregate, joined)
         frame, results = merged.frame, list(map(aggregate.result, states))
     else:
         frame, results = aggregate.results(joined.frame, joined.grouping, joined.values)
     order = frame.select(joined.grouping.columns).with_row_index("row")
-    rows_in_order = order.sort(joined.grouping.columns, nulls_last=False)["row"]
-    return Pairs(frame[rows_in_order], joined.keys, joined.values), [results[row] for row in rows_in_order]
+    rows_in_order = joined.grouping.in_order(order)["row"]
+    done_in_order = (
+        results[rows_in_order] if isinstance(results, pl.Series) else [results[row] for row in rows_in_order]
+    )
+    return Pairs(frame[rows_in_order], joined.keys, joined.values), done_in_order
 
 
 # ---------------------------------------------------------------- Python states

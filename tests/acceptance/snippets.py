@@ -82,6 +82,7 @@ def steady(line: str) -> str:
         r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d|\d\d:\d\d:\d\d|\d{8}T\d{6}-[0-9a-f]{8}(-[0-9a-f]{8})?", "T", line
     )
     line = re.sub(r"\b\d[\d.,]* ?(s|%|MB/s|records/s|GB)\b|\d+ %", "N", line)
+    line = re.sub(r"takes about \d+ MB, where \d+ MB are", "takes N", line)
     line = re.sub(r" \((plan|map|reduce) N[^)]*\)", "", line)  # a phase is told if it took 0.05 s
     line = re.sub(r"\bprocess \d+|\bafter [\d,]+ good bytes", "N", line)  # of gzip there are several
     line = re.sub(r"(slowest task +)(map|reduce) \d+", r"\1T", line)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from mapreduce import Collect, Identity, Job, JsonLines, Max, Records, Sum, Text, blocks, run
+from mapreduce import Collect, Identity, Job, JsonLines, Max, Records, Sum, Text, blocks, room, run
 from mapreduce.errors import (
     JobError,
     KeyTypeError,
@@ -28,7 +28,7 @@ from mapreduce.errors import (
     WorkerCrash,
 )
 from mapreduce.events import Failed, Succeeded, WorkerGone
-from mapreduce.shuffle import streaming
+from mapreduce.shuffle import sorting
 from mapreduce.testing import run_sequential
 
 from .attempts import attempts
@@ -333,6 +333,13 @@ UNTIDY = {
 KEPT: list[Any] = []
 
 
+def stream_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a key with some hundred bytes of pairs be too large."""
+    monkeypatch.setattr(room, "MOST", 1_000)
+    monkeypatch.setattr(sorting, "LEAST_CHUNK", 100)
+    monkeypatch.setattr(sorting, "MOST_CHUNK", 100)
+
+
 @pytest.mark.covers("U15", "a reduce that does not exhaust its values, keeps them, or changes what it read")
 @pytest.mark.parametrize("use", UNTIDY)
 @pytest.mark.parametrize("large", [False, True], ids=["in memory", "streamed"])
@@ -340,7 +347,7 @@ def test_values_that_a_reduce_leaves_are_skipped(
     use: str, large: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if large:
-        monkeypatch.setattr(streaming, "RANGE_BYTES", 1_000)
+        stream_all(monkeypatch)
 
     def reduce(key: int, values: Any) -> Any:
         yield key, UNTIDY[use](iter(values))
@@ -352,7 +359,7 @@ def test_values_that_a_reduce_leaves_are_skipped(
 
 @pytest.mark.covers("U15", "a reduce that iterates its values twice: streamed")
 def test_a_second_pass_over_streamed_values_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming, "RANGE_BYTES", 1_000)
+    stream_all(monkeypatch)
     with pytest.raises(UserFunctionError, match="iterated twice"):
         run(Job("twice", Records([(1, n) for n in range(2_000)]), Identity(), reduce_twice), on="serial")
 

@@ -157,7 +157,7 @@ def newer(path: Path) -> None:
 
 
 WAYS_OUT: list[Any] = [
-    pytest.param("log/000001.000002", newer, "has format 2; this version reads up to 1", id="a newer entry"),
+    pytest.param("log/000001.000002", newer, "has format 3; this version reads format 2", id="a newer entry"),
     pytest.param("plan/000001", newer, "has format 2; this version reads up to 1", id="a newer plan"),
     pytest.param("plan/000001", lambda path: flip(path, 40), "is damaged", id="a bit of the plan"),
     pytest.param("plan/000001", lambda path: flip(path, 40, 7), "is damaged", id="no text in the plan"),

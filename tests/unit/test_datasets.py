@@ -19,9 +19,10 @@ import pytest
 import zstandard
 
 from mapreduce import Csv, Files, Job, JobResult, JsonLines, Parquet, Records, Sum, Text, run
-from mapreduce.datasets import as_source
+from mapreduce.datasets import as_source, parquetwriter
 from mapreduce.datasets.compression import compressing
 from mapreduce.datasets.csvframes import plain_text_frame
+from mapreduce.datasets.parquetwriter import ParquetWriter
 from mapreduce.errors import InputError, JobError, RecordError
 from mapreduce.model import Location, Split
 from mapreduce.protocols import FrameSource, Output, Source
@@ -239,6 +240,22 @@ def test_a_compressed_result_is_the_reference_s_and_is_read_back(output: Any, co
     assert sorted(JobResult.load("out")) == sorted((word, value) for word in set(items))
 
 
+@pytest.mark.parametrize(
+    ("lines", "by_columns"), [(["b", "a\tc", "", "é"], True), (["a", "b\r"], False), (["a\nb"], False)]
+)
+def test_a_frame_with_the_column_line_is_lines_of_text(lines: list[str], by_columns: bool) -> None:
+    frame, stream = pl.DataFrame({"line": lines}), io.BytesIO()
+    writer = Text("x").writer(stream)
+    assert writer.write_frame(frame) is by_columns
+    if by_columns:
+        assert stream.getvalue().decode().split("\n") == [*lines, ""]
+        assert (writer.records, writer.pairs) == (len(lines), False)
+    else:
+        assert stream.getvalue() == b""
+        with pytest.raises(RecordError, match="line end in it"):
+            writer.write(frame.iter_rows(named=True))
+
+
 # ---------------------------------------------------------------- CSV and Parquet outputs
 
 
@@ -421,3 +438,40 @@ def test_an_unknown_scheme_with_a_profile_is_an_error(monkeypatch: pytest.Monkey
     monkeypatch.setenv("MAPREDUCE_PROFILES", str(Path("profiles.toml").resolve()))
     with pytest.raises(InputError, match="nothing://x can't be opened"):
         Text("nothing://x", storage_options="p").files()
+
+
+ROWS_OF_ALL_TYPES: list[Any] = [
+    {
+        "n": None if number % 5 == 0 else number,
+        "late": None if number < 40 else f"text {number}",
+        "x": number / 7,
+        "b": b"%d" % number,
+        "o": number % 2 == 0,
+        "d": date(2026, 1, 1 + number % 28),
+        "t": datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=number),
+        "l": [number, None],
+        "s": {"a": number, "b": f"{number}"},
+        "tuple": (number, "x"),
+    }
+    for number in range(100)
+]
+
+
+@pytest.mark.parametrize("schema", [None, {"key": int, "value": str}], ids=["inferred", "given"])
+@pytest.mark.parametrize("size", [1, 700, 5_000])
+def test_a_parquet_part_that_waits_in_files_has_the_same_bytes(
+    schema: Any, size: int, monkeypatch: pytest.MonkeyPatch, own_folder: Path
+) -> None:
+    rows = ROWS_OF_ALL_TYPES if schema is None else [(number, f"{number}") for number in range(100)]
+    monkeypatch.setattr(parquetwriter, "_BATCH", 7)
+
+    def written(spool_bytes: int) -> bytes:
+        monkeypatch.setattr(parquetwriter, "SPOOL_BYTES", spool_bytes)
+        stream = io.BytesIO()
+        writer = ParquetWriter(stream, schema, 16, own_folder)
+        writer.write(rows)
+        writer.close()
+        return stream.getvalue()
+
+    assert written(size) == written(2**30)
+    assert list(own_folder.iterdir()) == []
