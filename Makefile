@@ -26,7 +26,7 @@ REST := $(filter-out $(FIRST) tests/__pycache__, $(patsubst %/,%,$(wildcard test
 .PHONY: help demo test lint types layers matrix unit tests sweep format errors bench bench-full lock clean
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
 
 demo: $(VENV)/.runtime ## run the demonstration job
 	@$(BIN)/mapreduce demo
