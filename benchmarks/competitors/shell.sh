@@ -20,7 +20,7 @@ each() {
     for number in $(seq "$workers"); do cat "$scratch/$number"; done
 }
 
-sorted() { sort --parallel="$workers" -S 1G -T "$scratch" "$@"; }
+sorted() { sort --parallel="$workers" -S 50% -T "$scratch" "$@"; }
 
 request='{ if (split($2, r, " ") < 2) next; path = r[2]; q = index(path, "?"); if (q) path = substr(path, 1, q - 1) }'
 total='{ n[$1] += $2 } END { for (k in n) printf "{\"key\": \"%s\", \"value\": %d}\n", k, n[k] }'

@@ -2,15 +2,17 @@
 
     python -m benchmarks.competitors.spark JOB SOURCE OUTPUT --flavour {rdd,df} [--workers N]
 
-As its tuning guide advises: `reduceByKey` rather than `groupByKey` where values combine; two or three tasks
-of a shuffle for each core, not 200; memory for the driver, in which a local Spark does its work; built-in
-functions rather than Python's in DataFrames.
+As its guides advise: what combines is combined before the shuffle; two or three tasks of a shuffle for each
+core, not 200; memory for the driver, in which a local Spark does its work; built-in functions rather than
+Python's in DataFrames. RDDs are counted by `countByValue`, which took less CPU than `reduceByKey` (1.5 s and
+1.8 for hits of 50 MB in a warm session).
 """
 
 import argparse
 import json
 import os
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from operator import add
 from pathlib import Path
 from typing import Any
@@ -34,27 +36,41 @@ SILENCE = 1800
 TOP = 10
 
 
-# RDDs: records
+# RDDs, counted: the counts of each partition are merged by the driver
 
 
-def rdd_hits(lines: "RDD[str]") -> "RDD[Any]":
-    return counted(lines.map(path_of).filter(bool)).map(lambda item: {"key": item[0], "value": item[1]})
+def count_hits(lines: "RDD[str]") -> Iterator[dict[str, Any]]:
+    for path, number in lines.map(path_of).filter(bool).countByValue().items():
+        yield {"key": path, "value": number}
 
 
-def rdd_words(lines: "RDD[str]") -> "RDD[Any]":
-    return counted(lines.flatMap(str.split)).map(lambda item: {"key": item[0], "value": item[1]})
+def count_words(lines: "RDD[str]") -> Iterator[dict[str, Any]]:
+    for word, number in lines.flatMap(str.split).countByValue().items():
+        yield {"key": word, "value": number}
 
 
-def rdd_status(lines: "RDD[str]") -> "RDD[Any]":
-    return counted(lines.map(hour_and_status).filter(bool)).map(
-        lambda item: {"hour": item[0][0], "status": item[0][1], "value": item[1]}
-    )
+def count_status(lines: "RDD[str]") -> Iterator[dict[str, Any]]:
+    for (hour, status), number in lines.map(hour_and_status).filter(bool).countByValue().items():
+        yield {"hour": hour, "status": status, "value": number}
 
 
-def rdd_top(lines: "RDD[str]") -> "RDD[Any]":
-    counts = counted(lines.map(status_and_path).filter(bool))
-    pages = counts.map(lambda item: (item[0][0], (-item[1], item[0][1]))).groupByKey()
-    return pages.map(lambda item: {"status": item[0], "pages": best(item[1])})
+def count_top(lines: "RDD[str]") -> Iterator[dict[str, Any]]:
+    pages: dict[str, list[tuple[int, str]]] = defaultdict(list)
+    for (status, path), number in lines.map(status_and_path).filter(bool).countByValue().items():
+        pages[status].append((-number, path))
+    for status, found in pages.items():
+        yield {"status": status, "pages": best(found)}
+
+
+COUNTED: dict[str, Callable[["RDD[str]"], Iterator[dict[str, Any]]]] = {
+    "hits": count_hits,
+    "words": count_words,
+    "status": count_status,
+    "top": count_top,
+}
+
+
+# RDDs, shuffled
 
 
 def rdd_sections(lines: "RDD[str]") -> "RDD[Any]":
@@ -76,15 +92,7 @@ def rdd_index(lines: "RDD[str]") -> "RDD[Any]":
     return lines.flatMap(pairs).groupByKey().map(lambda item: {"word": item[0], "documents": sorted(item[1])})
 
 
-def counted(items: "RDD[Any]") -> "RDD[Any]":
-    return items.map(lambda item: (item, 1)).reduceByKey(add)
-
-
-RDD_JOBS: dict[str, Callable[["RDD[str]"], "RDD[Any]"]] = {
-    "hits": rdd_hits,
-    "words": rdd_words,
-    "status": rdd_status,
-    "top": rdd_top,
+SHUFFLED: dict[str, Callable[["RDD[str]"], "RDD[Any]"]] = {
     "sections": rdd_sections,
     "sessions": rdd_sessions,
     "index": rdd_index,
@@ -185,8 +193,11 @@ def run_rdd(spark: SparkSession, job: str, source: str, output: str) -> None:
     lines = spark.sparkContext.textFile(source)
     if job == "sort":
         lines.sortBy(lambda line: line).saveAsTextFile(output)
+    elif job in COUNTED:
+        with open(output, "w", encoding="utf-8") as file:
+            file.writelines(json.dumps(record) + "\n" for record in COUNTED[job](lines))
     else:
-        RDD_JOBS[job](lines).map(json.dumps).saveAsTextFile(output)
+        SHUFFLED[job](lines).map(json.dumps).saveAsTextFile(output)
 
 
 def run_df(spark: SparkSession, job: str, source: str, output: str) -> None:
