@@ -23,8 +23,12 @@ PIECE = 64 * 2**10
 _ZSTD_PIECE = 1024
 """zstd's decompressor has no limit of output: a piece this small gives 44 MB at the most."""
 
-_FLAGS, _RESERVED = 3, 0b1110_0000
-"""Where the flags of a gzip header stand, and those that mean nothing yet."""
+_HEADER, _TRAILER = 10, 8
+"""Bytes that each gzip member begins with, and those that it ends with."""
+
+_EXTRA, _NAME, _COMMENT = 4, 8, 16
+_OPTIONS = 1 | _EXTRA | _NAME | _COMMENT
+"""Flags of a header, for what follows its first bytes; 1 says that the data is text."""
 
 _STEP = 128 * 2**10
 """Plain bytes that are made at once where an error is looked for: its message has their number."""
@@ -63,22 +67,94 @@ class Inflate:
         return cast(bytes, self._object.unused_data)
 
 
-class _Isal(Inflate):
-    """isal takes a header whose reserved flags are set; zlib refuses it, because they change what follows."""
+class Raw:
+    """Deflate data and the trailer of its gzip member, with the interface of bz2's objects."""
 
-    def __init__(self, module: Any) -> None:
-        super().__init__(module)
-        self._error = module.error
-        self._header: bytes | None = b""
+    def __init__(self, module: Any, window: bytes = b"") -> None:
+        self._inner = Inflate(module, -15, window)
+        self._trailer: bytes | None = None
+
+    @property
+    def needs_input(self) -> bool:
+        return self._inner.needs_input or self._trailer is not None
+
+    @property
+    def eof(self) -> bool:
+        return self._trailer is not None and len(self._trailer) >= _TRAILER
+
+    @property
+    def unused_data(self) -> bytes:
+        return (self._trailer or b"")[_TRAILER:]
 
     def decompress(self, data: bytes, limit: int) -> bytes:
-        if self._header is not None:
-            self._header += data[:4]
-            if len(self._header) > _FLAGS:
-                if self._header[_FLAGS] & _RESERVED:
-                    raise self._error("unknown header flags set")
-                self._header = None
-        return super().decompress(data, limit)
+        if self._trailer is not None:
+            self._trailer += data
+            return b""
+        made = self._inner.decompress(data, limit)
+        if self._inner.eof:
+            self._trailer = self._inner.unused_data
+        return made
+
+    @property
+    def trailer(self) -> bytes:
+        """All of it, at the end: the checksum and the length of the data."""
+        return (self._trailer or b"")[:_TRAILER]
+
+
+class _IsalMember:
+    """A gzip member by isal, with the interface of bz2's objects; one with an unusual header by zlib.
+
+    isal's own checksum leaves the vector registers of some processors in a state in which Python code takes
+    half as long again, from then on; zlib's does not.
+    """
+
+    def __init__(self, module: Any) -> None:
+        self._module = module
+        self._inner: Any = None
+        self._crc = self._made = 0
+
+    @property
+    def needs_input(self) -> bool:
+        return self._inner is None or cast(bool, self._inner.needs_input)
+
+    @property
+    def eof(self) -> bool:
+        return self._inner is not None and cast(bool, self._inner.eof)
+
+    @property
+    def unused_data(self) -> bytes:
+        return cast(bytes, self._inner.unused_data)
+
+    def decompress(self, data: bytes, limit: int) -> bytes:
+        if self._inner is None:
+            header = _header_size(data)
+            self._inner = Raw(self._module) if header else Inflate(zlib)
+            data = data[header:]
+        made: bytes = self._inner.decompress(data, limit)
+        if isinstance(self._inner, Raw):
+            self._crc, self._made = zlib.crc32(made, self._crc), self._made + len(made)
+            if self._inner.eof and self._inner.trailer != self._expected():
+                raise zlib.error("incorrect data check")
+        return made
+
+    def _expected(self) -> bytes:
+        return self._crc.to_bytes(4, "little") + (self._made % 2**32).to_bytes(4, "little")
+
+
+def _header_size(data: bytes) -> int:
+    """Bytes of the header with which a gzip member begins; 0 if it is not all there, or has a checksum of
+    its own or anything unknown.
+    """
+    if len(data) < _HEADER or not data.startswith(b"\x1f\x8b\x08") or data[3] & ~_OPTIONS:
+        return 0
+    size = _HEADER
+    if data[3] & _EXTRA:
+        size += 2 + int.from_bytes(data[size : size + 2], "little")
+    for _ in range((data[3] & _NAME > 0) + (data[3] & _COMMENT > 0)):
+        size = data.find(b"\0", size) + 1
+        if not size:
+            return 0
+    return size if size <= len(data) else 0
 
 
 class _Zstd:
@@ -107,8 +183,8 @@ def _decompressor(
     """What makes the object for one member, and what that raises for damage."""
     if kind == "gzip":
         module = zlib if careful else fast_zlib()
-        kind_of_object = Inflate if module is zlib else _Isal
-        return lambda: kind_of_object(module), (module.error,)
+        kind_of_member = Inflate if module is zlib else _IsalMember
+        return lambda: kind_of_member(module), (zlib.error, module.error)
     if kind == "bzip2":
         return library("bz2", kind, uri).BZ2Decompressor, (OSError, ValueError)
     if kind == "xz":

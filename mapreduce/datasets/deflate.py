@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
-from mapreduce.datasets.decompression import Inflate
+from mapreduce.datasets.decompression import Raw
 
 WINDOW = 32 * 2**10
 """Plain bytes that a block may copy from."""
@@ -27,12 +27,11 @@ their highest bit first, and 13 bits more of the distance, all ones."""
 _COPIED = 3
 
 
-class Middle:
-    """A member's data from one of its blocks on, with the interface of bz2's objects.
+class Middle(Raw):
+    """A member's data from one of its blocks on.
 
     The first bytes given to `decompress` begin with the one that holds the block's first bit; `bit` is its
-    number in there, and `window` the plain bytes before the block. The member's checksum and length are
-    passed over: who reads from the middle has others to compare.
+    number in there, and `window` the plain bytes before the block.
     """
 
     def __init__(self, module: Any, bit: int, window: bytes) -> None:
@@ -41,41 +40,20 @@ class Middle:
         self._blocks, self._width, self._surplus = _aligned(bit)
         if self._surplus:  # what will be copied then stands behind the rest, as the data expects it
             window = window[-_COPIED:] + window[:-_COPIED]
-        self._inner = Inflate(module, -15, window)
-        self._trailer: bytes | None = None
-
-    @property
-    def needs_input(self) -> bool:
-        return self._inner.needs_input or self._trailer is not None
-
-    @property
-    def eof(self) -> bool:
-        return self._trailer is not None and len(self._trailer) >= _TRAILER
-
-    @property
-    def unused_data(self) -> bytes:
-        return (self._trailer or b"")[_TRAILER:]
+        super().__init__(module, window)
 
     def decompress(self, data: bytes, limit: int) -> bytes:
-        if self._trailer is not None:
-            self._trailer += data
-            return b""
         if self._width and data:
             data, self._width = self._head(data[0]) + data[1:], 0
-        made = self._inner.decompress(data, limit)
-        if self._inner.eof:
-            self._trailer = self._inner.unused_data
-        made, self._surplus = made[self._surplus :], max(self._surplus - len(made), 0)
+        made = super().decompress(data, limit)
+        if self._surplus:
+            made, self._surplus = made[self._surplus :], max(self._surplus - len(made), 0)
         return made
 
     def _head(self, first: int) -> bytes:
         """The blocks that make up for the bits of another block in the first byte, and its other bits."""
         bits = self._blocks | first >> self._bit << self._width
         return bits.to_bytes((self._width + 8 - self._bit) // 8, "little")
-
-
-_TRAILER = 8
-"""Bytes of checksum and length at a gzip member's end."""
 
 
 def _aligned(bit: int) -> tuple[int, int, int]:

@@ -50,7 +50,6 @@ class _Survey(Decompressed):
     def __init__(self, stored: BinaryIO, file: InputFile, max_ratio: int, borders: Sequence[int]) -> None:
         super().__init__(stored, file, max_ratio)
         self._borders = [*borders, file.size + 1]
-        self._crc32 = fast_zlib().crc32
         self._crc = 0
         self._tail = b""
         """The last plain bytes: a window's, if there are as many."""
@@ -77,7 +76,7 @@ class _Survey(Decompressed):
 
     def _next(self, limit: int) -> bytes:
         made = super()._next(limit)
-        self._crc = self._crc32(made, self._crc)
+        self._crc = zlib.crc32(made, self._crc)
         self._tail = made if len(made) >= WINDOW else (self._tail + made)[-WINDOW:]
         if self._begun:
             self._compare(made)
@@ -205,7 +204,6 @@ class StretchReader:
         self._inner = _Inner(stored, file, max_ratio, stretch)
         self._file, self._stretch = file, stretch
         self._before = b"" if stretch.before < 0 else bytes([stretch.before])
-        self._crc32 = fast_zlib().crc32
         self._at, self._crc = stretch.start, stretch.crc
 
     def read(self, size: int) -> bytes:
@@ -221,7 +219,7 @@ class StretchReader:
     def _check(self, data: bytes) -> None:
         left = self._stretch.stop - self._at
         self._at += len(data)
-        self._crc = self._crc32(data if len(data) <= left else data[:left], self._crc)
+        self._crc = zlib.crc32(data if len(data) <= left else data[:left], self._crc)
         if not data or (self._at >= self._stretch.stop and self._crc != self._stretch.crc_after):
             span = f"{self._stretch.start:,} to {self._stretch.stop:,}"
             raise InputCorrupt(

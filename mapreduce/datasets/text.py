@@ -30,7 +30,8 @@ class Text(LineDataset):
         are one record.
     encoding: any whose LF is the one byte 0x0A; so not UTF-16 or UTF-32.
     errors: what to do with bytes that are not text: "strict" ends the job.
-    split_size: at most so many bytes of a file for each map task; a compressed file is one task.
+    split_size: at most so many bytes of a file for each map task; a compressed file is one task, but for
+        a large gzip file.
     block_size: bytes read at once, and given to a `@blocks` or `@frames` function (128 KB, for
         frames 4 MB).
     max_record: bytes that a record may have.
