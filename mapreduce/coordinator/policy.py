@@ -81,18 +81,24 @@ def after_failure(failures: Sequence[Failure], max_attempts: int, *, may_skip: b
 
 
 _OF_A_RECORD = (WorkerCrash, AttemptTimeout)
-_ATTEMPTS_TO_FIND = 4
-"""The attempts that it takes to lay a crash on one row of a frame: the first, the frame's, the row's two."""
+_ATTEMPTS_TO_FIND = 3
+"""The attempts that it takes to lay a crash on one record: one that does not tell it, and two that do."""
 
 
 def _same_record(failure: Failure, newest: Failure) -> bool:
-    return type(failure.error) is type(newest.error) and failure.error.records == newest.error.records
+    """Whether a failure was at the newest one's record, or at a frame that holds it."""
+    at, before = newest.error.records, failure.error.records
+    if type(failure.error) is not type(newest.error) or at is None or before is None:
+        return False
+    return before.start <= at.start and at.stop <= before.stop
 
 
 def _same_place(failure: Failure, newest: Failure) -> bool:
     if isinstance(newest.error, AttemptTimeout):
         return isinstance(failure.error, AttemptTimeout)
-    return failure.retry is Retry.CONFIRM and failure.error.place == newest.error.place
+    if failure.retry is Retry.CONFIRM and failure.error.place == newest.error.place:
+        return True
+    return isinstance(newest.error, WorkerCrash) and _same_record(failure, newest)
 
 
 def _one_budget(failure: Failure, newest: Failure) -> bool:

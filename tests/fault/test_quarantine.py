@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from mapreduce import Job, JobResult, Quarantine, Records, Status, Sum, Text, blocks, frames, run
-from mapreduce.errors import InputError, InputMissing, QuarantineFull, UserFunctionError
+from mapreduce.errors import InputError, InputMissing, QuarantineFull, UserFunctionError, WorkerCrash
 from mapreduce.manifest import verify
 from mapreduce.testing import run_sequential
 
@@ -87,7 +87,7 @@ def kept(result: JobResult) -> list[dict[str, Any]]:
 
 
 @pytest.mark.covers("U5", "a segfault on one record, always, with skip mode: in a map, @blocks and @frames")
-@pytest.mark.parametrize(("shape", "crashes"), [("map", 3), ("blocks", 3), ("frames", 4)])
+@pytest.mark.parametrize(("shape", "crashes"), [("map", 3), ("blocks", 3), ("frames", 3)])
 def test_a_poison_record_is_left_out_and_listed(shape: str, crashes: int) -> None:
     expected = without(lambda: poisoned(shape), POISON)
     watcher = Watcher()
@@ -104,6 +104,15 @@ def test_a_poison_record_is_left_out_and_listed(shape: str, crashes: int) -> Non
     assert len({end.task for end in lost}) == 1, "nobody else is hit"
     assert verify(result.path)[1] == []
     assert list(Path().glob(".out*")) == []
+
+
+@pytest.mark.covers("U5", "a segfault on one row, always, in a @frames map")
+def test_without_quarantine_a_row_that_ends_its_process_is_named_after_three_crashes() -> None:
+    with pytest.raises(WorkerCrash) as caught:
+        run(poisoned("frames", on_error="fail"), workers=1)
+    assert calls() == {"end": 3}
+    assert f", on in.log, byte {LINES.index(POISON) * 3}.\n  record: " in caught.value.message
+    assert POISON in caught.value.message
 
 
 def test_a_record_that_hangs_is_left_out() -> None:

@@ -82,7 +82,8 @@ LOST = WorkerKilled("killed")
         ([crash(), SLOW_AT_7, LOST, SLOW_AT_7], Verdict.SKIP),
         ([crash(), crash(0, 99)], Verdict.RETRY),
         ([crash(), crash(0, 99), crash(0, 99)], Verdict.RETRY),  # a frame is no record
-        ([crash(), crash(0, 99), crash(7), crash(7)], Verdict.SKIP),
+        ([crash(), crash(0, 99), crash(7)], Verdict.SKIP),
+        ([crash(), crash(0, 99), crash(100)], Verdict.RETRY),
         ([crash(1), crash(2), crash(3), crash(4)], Verdict.FAIL),  # another one each time: not the records'
     ],
 )
