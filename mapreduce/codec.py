@@ -50,11 +50,10 @@ def dump_code(job: object, most: int = MOST_CODE) -> bytes:
 
     Raises SerializationError, naming the variable that can't be pickled, or the largest one.
     """
-    import cloudpickle
 
     pickled = _Limited(most)
     try:
-        cloudpickle.dump(job, pickled)
+        _pickle(job, pickled)
     except _TooLarge:
         raise SerializationError(
             f"The job is over {most:,} bytes when it is pickled, most of them {largest_part(job)}.",
@@ -132,14 +131,37 @@ def _parts(job: Any) -> Iterable[tuple[str, object]]:
 
 
 def _pickled_size(value: object) -> int:
-    import cloudpickle
-
     counted = _Counted()
     try:
-        cloudpickle.dump(value, counted)
+        _pickle(value, counted)
     except Exception:  # noqa: BLE001 - what can't be pickled by itself is not what is too large
         return 0
     return counted.size
+
+
+def _pickle(value: object, file: Any) -> None:
+    """Pickle by cloudpickle, and by value also what `functools.lru_cache` has made of a function: that is no
+    function to cloudpickle, which would send its name alone.
+    """
+    import cloudpickle
+
+    by_value = {"__main__", *cloudpickle.list_registry_pickle_by_value()}
+
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+        def reducer_override(self, obj: Any) -> Any:
+            if type(obj) is _LRU_CACHE and (obj.__module__ in by_value or "<locals>" in obj.__qualname__):
+                return _cached, (obj.__wrapped__, obj.cache_parameters())
+            return super().reducer_override(obj)
+
+    Pickler(file).dump(value)
+
+
+_LRU_CACHE = type(functools.lru_cache(lambda: None))
+
+
+def _cached(function: Callable[..., Any], parameters: dict[str, Any]) -> Any:
+    """The function with an empty cache of its own."""
+    return functools.lru_cache(**parameters)(function)
 
 
 def ship_by_value(module: types.ModuleType) -> None:
@@ -160,10 +182,9 @@ def load_code(payload: bytes) -> Any:
 
 
 def _picklable(value: object) -> bool:
-    import cloudpickle
 
     try:
-        cloudpickle.dumps(value)
+        _pickle(value, io.BytesIO())
     except Exception:  # noqa: BLE001 - any failure means: this is the culprit
         return False
     return True

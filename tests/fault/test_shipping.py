@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from mapreduce import Job, Records, Sum, codec, run
+from mapreduce import Job, JobResult, Records, Sum, codec, run
 from mapreduce.errors import SerializationError, UserFunctionError
 from mapreduce.events import Succeeded
 
@@ -144,3 +144,34 @@ def test_a_function_that_imports_a_module_that_workers_lack() -> None:
     assert os.uname().nodename in caught.value.hint
     assert "PYTHONPATH" in caught.value.hint
     assert str(sys.path[-1]) in caught.value.hint
+
+
+CACHED = """
+from functools import cache, lru_cache
+from mapreduce import Job, Records, Sum
+
+@lru_cache(maxsize=2, typed=True)
+def doubled(number):
+    return 2 * number
+
+def local():
+    @cache
+    def tripled(number):
+        return 3 * number
+    return tripled
+
+tripled = local()
+
+def mapper(number):
+    yield str(doubled.cache_parameters()), doubled(number) + tripled(number)
+
+job = Job("cached", Records([1, 2, 3], split_size=1), mapper, Sum(), "out")
+"""
+
+
+def test_functions_with_a_cache_travel_with_the_job_file() -> None:
+    Path("job.py").write_text(CACHED)
+    words = [sys.executable, "-m", "mapreduce", "run", "job.py", "--workers", "2"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert dict(JobResult.load("out")) == {"{'maxsize': 2, 'typed': True}": 30}
