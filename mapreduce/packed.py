@@ -12,10 +12,10 @@ import operator
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any, Generic, TypeVar
 
-from mapreduce.codec import pack, unpack
+import msgpack
 
 T = TypeVar("T")
 
@@ -63,11 +63,14 @@ class PackedList(Sequence[T], Generic[T]):
         return map(self._read, self._items)
 
     def _packed(self, value: T) -> bytes | None:
-        return None if value is None else pack(self._plain(value))
+        return None if value is None else typing.cast(bytes, _pack(self._plain(value)))
 
     def _read(self, item: bytes | None) -> T:
-        return typing.cast(T, None if item is None else self._made(unpack(item)))
+        return typing.cast(T, None if item is None else self._made(_unpack(item)))
 
+
+_pack = partial(msgpack.packb, unicode_errors="surrogatepass")
+_unpack = partial(msgpack.unpackb, strict_map_key=False, unicode_errors="surrogatepass")
 
 Convert = Callable[[Any], Any]
 _SCALARS = (str, int, float, bool, bytes)
