@@ -287,7 +287,9 @@ def _builder(kind: Any) -> Callable[[Any], Any]:
         return _dict_builder(_builder(typing.get_args(kind)[1]))
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
         return kind
-    return _scalar_builder(kind) if isinstance(kind, type) else lambda value: value
+    if kind is Any or not isinstance(kind, type):
+        return lambda value: value
+    return _scalar_builder(kind)
 
 
 def _dataclass_builder(cls: type) -> Callable[[Any], Any]:

@@ -25,12 +25,14 @@ MapReduceError
 ├── ResourceError             give the run more of the machine, or ask less of it
 │   ├── MemoryExceeded        an attempt took more than its budget, also alone
 │   ├── WorkerKilled          somebody ended a worker process from outside
+│   ├── HostLost              a host has not been heard of for too long
 │   └── NoWorkers             no worker process can be started
 ├── StorageError              mend the machine: disk, permissions, descriptors
 │   ├── SegmentError          intermediate data is gone or damaged
 │   └── WorkDamaged           a run's plan can't be read: it can't be resumed
 ├── ManifestError             the output is not what its manifest says
 ├── SinkError                 the result stands; somebody was not told
+├── Superseded                another coordinator leads the run
 ├── Interrupted               stopped from outside: resume it
 └── InternalError             report it: a promise of the engine was broken
 """
@@ -274,6 +276,13 @@ class WorkerKilled(ResourceError):
     advice = "Find out who did it. If it was for its memory, give fewer `--workers`; then go on with the run."
 
 
+class HostLost(ResourceError):
+    """A host that ran an attempt has not been heard of for too long, or has left."""
+
+    retry = Retry.ALWAYS
+    advice = "Its work is done by other hosts. Look whether it lives, and whether it still sees the store."
+
+
 class NoWorkers(ResourceError):
     """No worker process can be started, or all end before they are ready."""
 
@@ -330,6 +339,13 @@ class SinkError(MapReduceError):
     exit_code = 4
     category = "sink"
     advice = "Mend the sink, and tell them yourself; don't run the job again."
+
+
+class Superseded(MapReduceError):
+    """Another coordinator leads the run now: this one has stopped, and touches nothing any more."""
+
+    category = "stopped"
+    advice = "Nothing: the run goes on. Wait for it with the other coordinator, or read its result."
 
 
 class Interrupted(MapReduceError):

@@ -201,7 +201,9 @@ class Executor(Protocol):
     has one end: Succeeded, Failed, or WorkerGone for its worker; none if it was stopped without an error.
     """
 
-    workers: int
+    @property
+    def workers(self) -> int:
+        """How many attempts it can have at once."""
 
     def start(self) -> None:
         """Make workers ready, or begin to."""

@@ -10,7 +10,7 @@ noticed, and its tasks run again.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,11 @@ class Unlogged:
         self._until = min(self._until, now + PATIENCE if is_quick else now)
         self._waiting.append(acceptance)
 
+    @property
+    def is_empty(self) -> bool:
+        """All that was accepted is logged."""
+        return not self._waiting
+
     def patience(self, now: float) -> float:
         """Seconds until an entry has to be written."""
         return self._until - now
@@ -96,8 +101,11 @@ class Unlogged:
         self._log.append(waiting)
 
 
-def read_log(store: Store) -> Accepted:
-    """All acceptances. Raises StorageError, and WorkDamaged for a log of another version."""
+def read_log(store: Store, read: Callable[[str], bytes] | None = None) -> Accepted:
+    """All acceptances. Raises StorageError, and WorkDamaged for a log of another version.
+
+    read: how a name that was listed is read, if not by the store at once.
+    """
     found = Accepted()
     last = (0, 0)
     for name in store.list(layout.LOG):
@@ -110,7 +118,7 @@ def read_log(store: Store) -> Accepted:
         ]
         last = numbers
         found.sessions = max(found.sessions, session)
-        entry = _parse(store.read(name), store.root / name)
+        entry = _parse((read or store.read)(name), store.root / name)
         if entry is None:
             found.damaged.append(name)
             continue

@@ -56,7 +56,9 @@ class Coordinator:
 
     log: gets what is accepted, before anything rests on it. store: the run's own. restored: what was
     accepted before. observers: hear of progress and of every attempt's end. stop_requested: asked
-    several times a second whether the run shall end.
+    several times a second whether the run shall end. settled: called when all that the executor has told
+    is taken care of, what was accepted among it logged. clock: seconds that never go back. new_nonce: makes
+    what tells an attempt from all others of its task.
     """
 
     def __init__(
@@ -70,6 +72,9 @@ class Coordinator:
         restored: Iterable[Acceptance] = (),
         observers: Sequence[Observer] = (),
         stop_requested: Callable[[], bool] = lambda: False,
+        settled: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+        new_nonce: Callable[[], str] = lambda: secrets.token_hex(4),
     ) -> None:
         self._plan = plan
         self._executor = executor
@@ -77,6 +82,9 @@ class Coordinator:
         self._to_log = Unlogged(log)
         self._observers = observers
         self._stop_requested = stop_requested
+        self._settled = settled
+        self._clock = clock
+        self._new_nonce = new_nonce
         self._brain = Brain(len(plan.splits), plan.shards, limits, plan.functions.get("reduce", ""))
         self._started: dict[Attempt, float] = {}
         self._moved: dict[Attempt, float] = {}
@@ -104,7 +112,7 @@ class Coordinator:
 
         Raises the error that ended the job, or Interrupted; what still runs then has a moment to end.
         """
-        begin = time.monotonic()
+        begin = self._clock()
         self._obey(self._brain.begin())
         if not self._finished:
             self._executor.start()
@@ -129,7 +137,7 @@ class Coordinator:
                 raise self._told_failure() or Interrupted("The run was stopped.", hint="Go on with it.")
 
     def _phases(self, begin: float) -> dict[str, float]:
-        end = time.monotonic()
+        end = self._clock()
         between = self._maps_ended or end
         return {"map": between - begin, "reduce": end - between}
 
@@ -145,9 +153,9 @@ class Coordinator:
     def _drain(self) -> None:
         """Start nothing more, and take what ends soon: results to keep, errors to tell."""
         self._brain.stop()
-        deadline = time.monotonic() + DRAIN_SECONDS
+        deadline = self._clock() + DRAIN_SECONDS
         with self._warning_only(lambda: True):
-            while not self._brain.is_idle() and time.monotonic() < deadline:
+            while not self._brain.is_idle() and self._clock() < deadline:
                 self._step()
 
     @staticmethod
@@ -165,17 +173,19 @@ class Coordinator:
         """Wait a moment for events, take them in, and act."""
         commands: list[Command] = []
         unsent, self._unsent = self._unsent, []
-        patience = min(_POLL_SECONDS, max(0.0, self._to_log.patience(time.monotonic())))
+        patience = min(_POLL_SECONDS, max(0.0, self._to_log.patience(self._clock())))
         events = [*unsent, *self._executor.poll(0 if unsent else patience)]
         if self._stop_requested():
             self._brain.stop()
         for event in events:
             commands += self._hear(event)
-        now = time.monotonic()
+        now = self._clock()
         if now - self._ticked >= _POLL_SECONDS:
             self._ticked = now
             commands += self._brain.handle(Tick(self._executor.memory()), now)
         self._obey(commands)
+        if self._to_log.is_empty:
+            self._settled()
         self._show()
 
     def _accepted(self, kind: Kind) -> Sequence[Result]:
@@ -187,7 +197,7 @@ class Coordinator:
     def _hear(self, event: Event | Printed | Reported) -> list[Command]:
         if isinstance(event, Reported):
             self._standing.report(event)
-            self._moved[event.attempt] = time.monotonic()
+            self._moved[event.attempt] = self._clock()
             return []
         if isinstance(event, Printed):
             for observer in self._observers:
@@ -203,7 +213,7 @@ class Coordinator:
             for attempt in [a for a in self._started if a.worker == event.worker]:
                 self._say_on_what(attempt, event.error)
                 self._note(attempt, "lost", event.error)
-        return self._brain.handle(event, time.monotonic())
+        return self._brain.handle(event, self._clock())
 
     def _say_on_what(self, attempt: Attempt, error: MapReduceError) -> None:
         """Add the attempt's work to the message, unless that names it or the record already."""
@@ -230,7 +240,7 @@ class Coordinator:
             attempt.number,
             attempt.worker,
             outcome,
-            round(time.monotonic() - started, 6),
+            round(self._clock() - started, 6),
             error.message if error else "",
             type(error).__name__ if error else "",
             error.place if error else "",
@@ -248,8 +258,8 @@ class Coordinator:
         for command in commands:
             if isinstance(command, Accept):
                 record = self._records.pop(command.attempt)
-                self._to_log.add(Acceptance(command.attempt.task, command.result, record), time.monotonic())
-        if any(map(_rests_on_what_was_accepted, commands)) or self._to_log.patience(time.monotonic()) <= 0:
+                self._to_log.add(Acceptance(command.attempt.task, command.result, record), self._clock())
+        if any(map(_rests_on_what_was_accepted, commands)) or self._to_log.patience(self._clock()) <= 0:
             self._to_log.write()
         for command in commands:
             if isinstance(command, Start):
@@ -277,7 +287,7 @@ class Coordinator:
     def _take(self, accepted: Accept) -> None:
         self._standing.accept(accepted.attempt.task, accepted.result)
         if accepted.attempt.task.kind is Kind.MAP and self._brain.done(Kind.MAP) == len(self._plan.splits):
-            self._maps_ended = time.monotonic()
+            self._maps_ended = self._clock()
             self._ranges = self._stored = None
 
     def _stop(self, command: Stop) -> None:
@@ -287,7 +297,7 @@ class Coordinator:
 
     def _start(self, command: Start) -> None:
         attempt = command.attempt
-        now = time.monotonic()
+        now = self._clock()
         self._started[attempt] = self._moved[attempt] = now
         self._brain.began(attempt, now)
         try:
@@ -302,7 +312,7 @@ class Coordinator:
         request: dict[str, Any] = {
             "kind": task.kind.value,
             "index": task.index,
-            "nonce": secrets.token_hex(4),
+            "nonce": self._new_nonce(),
             "careful": command.careful,
             "memory": command.memory,
         }
@@ -353,7 +363,7 @@ class Coordinator:
     # ------------------------------------------------------------ who watches
 
     def _show(self) -> None:
-        now = time.monotonic()
+        now = self._clock()
         if self._observers and now - self._shown >= _SHOW_SECONDS:
             self._shown = now
             progress = self._standing.progress(retries=self._brain.retries(), workers=len(self._started))

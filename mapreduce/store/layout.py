@@ -16,6 +16,11 @@
   result/_COMMIT                   the manifest that won
   result/_ENDED                    the run has published, and told its sinks
   output/                          the result of a job without output
+on a store that hosts share, in jobs/<run>/, also
+  coord/000001                     who leads: the highest epoch; log entries bear it as their session
+  in/<host>/000001.00000001        orders to a host: epoch, number
+  out/<host>.00000001              a host's reports
+  stage/000001/00000-<nonce>       what one reduce attempt reads
 """
 
 from __future__ import annotations
@@ -34,11 +39,18 @@ DATA = "data"
 CRASHES = "crashes"
 KEPT = "output"
 SINKS = "_sinks"
+EPOCHS = "coord"
+ORDERS = "in"
+REPORTS = "out"
+STAGE = "stage"
 
 _WRITER = r"(?P<run>[A-Za-z0-9]+-[0-9a-f]{8})"
 _RUN_ID = re.compile(rf"{_WRITER}\Z")
 _PART = re.compile(rf"(?:part|_set-aside)-\d{{5,}}-{_WRITER}-[0-9a-f]{{8}}\.[a-z0-9.]+\Z")
 _NUMBERED = re.compile(r"(?:plan|log)/(\d{6,})(?:\.(\d{6,}))?\Z")
+_EPOCH = re.compile(r"coord/(\d{6,})\Z")
+_ORDERS = re.compile(r"in/[A-Za-z0-9-]+/(\d{6,})\.(\d{8,})\Z")
+_REPORT = re.compile(r"out/([A-Za-z0-9-]+)\.(\d{8,})\Z")
 _UNFINISHED = re.compile(rf"\..+\.{_WRITER}\.[0-9a-f]{{8}}\.tmp\Z")
 
 
@@ -117,3 +129,44 @@ def work_root(output: Path, work: Path | None = None) -> Path:
 def kept_root(directory: Path, job: str) -> Path:
     """Where runs of a job without output keep their results."""
     return directory / ".mapreduce" / job
+
+
+# ---------------------------------------------------------------- on a store that hosts share
+
+
+def epoch_name(epoch: int) -> str:
+    """Who creates it leads the run from then on."""
+    return f"{EPOCHS}/{epoch:06d}"
+
+
+def epoch_of(name: str) -> int | None:
+    """The epoch of a name that `epoch_name` made; None for another."""
+    match = _EPOCH.match(name)
+    return int(match[1]) if match else None
+
+
+def orders_name(host: str, epoch: int, number: int) -> str:
+    """A coordinator's orders to a host."""
+    return f"{ORDERS}/{host}/{epoch:06d}.{number:08d}"
+
+
+def orders_numbers(name: str) -> tuple[int, int] | None:
+    """Epoch and number of a name that `orders_name` made; None for another."""
+    match = _ORDERS.match(name)
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def report_name(host: str, number: int) -> str:
+    """A host's report to whoever leads."""
+    return f"{REPORTS}/{host}.{number:08d}"
+
+
+def report_of(name: str) -> tuple[str, int] | None:
+    """Host and number of a name that `report_name` made; None for another."""
+    match = _REPORT.match(name)
+    return (match[1], int(match[2])) if match else None
+
+
+def stage_name(epoch: int, shard: int, nonce: str) -> str:
+    """Where one reduce attempt is told what it reads."""
+    return f"{STAGE}/{epoch:06d}/{shard:05d}-{nonce}"

@@ -1,0 +1,234 @@
+"""A host's side of the store: does what the newest orders say, by an executor of its own.
+
+The host decides nothing. It runs what it is told to run, tells what became of it until that is acknowledged,
+and drops what newer orders don't name. Of coordinators it obeys the one with the highest epoch.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from mapreduce.errors import MapReduceError, from_plain
+from mapreduce.events import Failed, Printed, Reported, Succeeded, WorkerGone, WorkerReady
+from mapreduce.hosts import messages
+from mapreduce.hosts.desk import PACE, Pace
+from mapreduce.hosts.leadership import has_ended
+from mapreduce.hosts.messages import Ended, Going, HostReport, Order, Orders
+from mapreduce.model import Attempt, Result
+from mapreduce.protocols import Executor, Store
+from mapreduce.store import layout
+
+
+@dataclass(slots=True)
+class _Begun:
+    """An attempt that the executor runs."""
+
+    order: Order
+    attempt: Attempt
+    """As the executor knows it: on a worker of this host."""
+    going: Going
+    printed: str = ""
+    stopped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a host is: an id that no other has, not even itself after a restart; and what others are told."""
+
+    id: str
+    name: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+class Agent:
+    """One host in one run.
+
+    store: the run's. executor: of this host, not yet started. leaving: asked whether the host is to take
+    nothing more, and to leave when what runs has ended.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        identity: Identity,
+        executor: Executor,
+        pace: Pace = PACE,
+        *,
+        leaving: Callable[[], bool] = lambda: False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store, self._identity, self._executor, self._pace = store, identity, executor, pace
+        self._leaving, self._clock = leaving, clock
+        self._epoch = self._seen = 0
+        self._queue: deque[Order] = deque()
+        self._begun: dict[str, _Begun] = {}
+        self._keys: dict[Attempt, str] = {}
+        """Of attempts as the executor knows them."""
+        self._ended: dict[int, Ended] = {}
+        self._numbers = 0
+        self._idle: deque[int] = deque()
+        self._reports = self._removed = 0
+        self._reported = self._asked = clock() - pace.dead
+        self._changed = True
+        self.refusal = ""
+        """Why the coordinator gives this host no work."""
+
+    def serve(self) -> None:
+        """Work until the run is over, or this host has left. Raises what the executor and the store raise."""
+        self._executor.start()
+        try:
+            while self.step():
+                pass
+        finally:
+            self._executor.close()
+
+    def step(self) -> bool:
+        """Take in what has happened, and act; False: it is over."""
+        for event in self._executor.poll(self._pace.look):
+            self._hear(event)
+        orders = self._newest_orders()
+        if orders is not None:
+            self._changed = True
+            if orders.ended:
+                return False
+            self._obey(orders)
+        if self._is_over():
+            return False
+        self._begin()
+        leaving = self._leaving()
+        if leaving:
+            self._changed |= bool(self._queue)
+            self._queue.clear()
+        if self._changed or self._clock() - self._reported >= self._pace.report:
+            self._report(leaving=leaving)
+        return not (leaving and not self._begun and not self._ended)
+
+    # ------------------------------------------------------------ orders
+
+    def _newest_orders(self) -> Orders | None:
+        """Orders that are newer than those that were read last; None if there are none, or not yet."""
+        names = self._store.list(f"{layout.ORDERS}/{self._identity.id}")
+        newest = max(filter(None, map(layout.orders_numbers, names)), default=(0, 0))
+        if newest <= (self._epoch, self._seen):
+            return None
+        name = layout.orders_name(self._identity.id, *newest)
+        try:
+            orders = messages.parse(Orders, self._store.read(name))
+        except (FileNotFoundError, ValueError, TypeError):
+            return None
+        self._epoch, self._seen = newest
+        return orders
+
+    def _is_over(self) -> bool:
+        """Whether the run has ended without a word to this host; asked now and then."""
+        now = self._clock()
+        if now - self._asked < self._pace.dead:
+            return False
+        self._asked = now
+        return has_ended(self._store)
+
+    def _obey(self, orders: Orders) -> None:
+        self.refusal = orders.refusal
+        self._ended = {number: ended for number, ended in self._ended.items() if number > orders.ack}
+        for number in range(self._removed + 1, orders.seen):
+            self._store.delete(layout.report_name(self._identity.id, number))
+        self._removed = max(self._removed, orders.seen - 1)
+        wanted = {order.key: order for order in orders.orders}
+        self._queue = deque(order for order in self._queue if order.key in wanted)
+        for key, begun in list(self._begun.items()):
+            if key not in wanted:
+                self._stop(key, begun, None)
+            elif (error := wanted[key].stop) and not begun.stopped:
+                self._stop(key, begun, from_plain(error))
+        known = {order.key for order in self._queue} | self._begun.keys()
+        known |= {ended.key for ended in self._ended.values()}
+        self._queue += [order for key, order in wanted.items() if key not in known]
+
+    def _stop(self, key: str, begun: _Begun, error: MapReduceError | None) -> None:
+        begun.stopped = True
+        self._executor.stop(begun.attempt, error)
+        if error is None:
+            self._forget(key)
+
+    def _begin(self) -> None:
+        while self._idle and self._queue:
+            order = self._queue.popleft()
+            if order.stop:
+                self._end(order, error=from_plain(order.stop))
+                continue
+            attempt = replace(order.attempt, worker=self._idle.popleft())
+            self._begun[order.key] = _Begun(order, attempt, Going(order.key))
+            self._keys[attempt] = order.key
+            self._executor.submit(attempt, order.request)
+            self._changed = True
+
+    # ------------------------------------------------------------ events
+
+    def _hear(self, event: object) -> None:
+        if isinstance(event, WorkerReady):
+            self._idle.append(event.worker)
+        elif isinstance(event, WorkerGone):
+            self._worker_gone(event)
+        elif isinstance(event, (Succeeded, Failed, Printed, Reported)) and event.attempt in self._keys:
+            key = self._keys[event.attempt]
+            if isinstance(event, Succeeded):
+                self._end(self._begun[key].order, result=event.result)
+            elif isinstance(event, Failed):
+                self._end(self._begun[key].order, error=event.error)
+            elif isinstance(event, Printed):
+                self._begun[key].printed += event.text
+            else:
+                self._begun[key].going = Going(key, event.bytes, event.records, event.pairs)
+
+    def _worker_gone(self, event: WorkerGone) -> None:
+        if event.worker in self._idle:
+            self._idle.remove(event.worker)
+        for begun in list(self._begun.values()):
+            if begun.attempt.worker == event.worker:
+                self._end(begun.order, error=event.error, lost=True)
+
+    def _end(
+        self,
+        order: Order,
+        *,
+        result: Result | None = None,
+        error: MapReduceError | None = None,
+        lost: bool = False,
+    ) -> None:
+        printed = self._begun[order.key].printed if order.key in self._begun else ""
+        self._forget(order.key)
+        self._numbers += 1
+        records = (error.records.start, error.records.stop) if error and error.records is not None else ()
+        plain = error.to_plain() if error else None
+        self._ended[self._numbers] = Ended(
+            self._numbers, order.key, order.attempt, result, plain, records, lost, printed
+        )
+        self._changed = True
+
+    def _forget(self, key: str) -> None:
+        begun = self._begun.pop(key, None)
+        if begun:
+            del self._keys[begun.attempt]
+
+    # ------------------------------------------------------------ reports
+
+    def _report(self, *, leaving: bool) -> None:
+        memory = self._executor.memory()
+        going = tuple(
+            replace(begun.going, memory=memory.get(begun.attempt.worker, 0)) for begun in self._begun.values()
+        )
+        report = HostReport(
+            0 if leaving else self._executor.workers,
+            self._epoch,
+            self._seen,
+            tuple(self._ended.values()),
+            going,
+            self._identity.name,
+            self._identity.versions,
+        )
+        self._reports += 1
+        self._store.put(layout.report_name(self._identity.id, self._reports), messages.write(report))
+        self._reported, self._changed = self._clock(), False

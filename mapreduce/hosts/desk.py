@@ -1,0 +1,319 @@
+"""The coordinator's side of the store: an executor whose workers are slots of hosts.
+
+A worker is a number that stands for a slot, or for a place in the queue before it, so that a host has the
+next attempt at hand. A host that is silent for too long is taken for dead: its workers are gone, and if it
+comes back it gets new ones. It may have been alive; what it still does is not asked for.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from mapreduce.codec import seal, to_plain
+from mapreduce.errors import HostLost, MapReduceError, Superseded, from_plain
+from mapreduce.events import Event, Failed, Printed, Reported, Succeeded, WorkerGone, WorkerReady
+from mapreduce.hosts import messages
+from mapreduce.hosts.leadership import has_ended, newest, superseded
+from mapreduce.hosts.messages import Ended, HostReport, Order, Orders
+from mapreduce.model import Attempt
+from mapreduce.protocols import Store
+from mapreduce.store import layout
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often the store is asked, and how long silence may last. Seconds."""
+
+    look: float = 0.02
+    """Between two looks at what the other side has written."""
+    report: float = 0.5
+    """A host reports at least as often, and looks for newer coordinators."""
+    dead: float = 5.0
+    """A host that was silent for so long is taken for dead: several times `report`, and as long as a new
+    name may stay unseen."""
+    queue: int = 2
+    """Attempts that a host has at hand for each slot, the one that runs among them."""
+
+
+PACE = Pace()
+
+
+@dataclass(eq=False, slots=True)
+class _Host:
+    id: str
+    name: str = ""
+    read: int = 0
+    """Number of the newest report that was read."""
+    heard: float = 0.0
+    alive: bool = False
+    workers: set[int] = field(default_factory=set)
+    orders: dict[str, Order] = field(default_factory=dict)
+    told: int = 0
+    """What has ended up to this number has been told to the coordinator,"""
+    settled: int = 0
+    """and up to this one it is taken care of."""
+    sent: int = 0
+    """Number of the newest orders."""
+    said: tuple[int, int] = (0, 0)
+    """`ack` and `seen` in them."""
+    removed: int = 0
+    changed: bool = True
+    """The newest orders are not what is wanted now."""
+    refusal: str = ""
+
+
+KEPT_REPORTS = 16
+"""So many reports of a host may lie there before it is told that they were read."""
+
+
+class Desk:
+    """An `Executor` for the coordinator of an epoch.
+
+    store: the run's. check: why a host of these versions can't take part, or "". Raises Superseded from
+    `poll` when another coordinator leads.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        epoch: int,
+        pace: Pace = PACE,
+        *,
+        check: Callable[[dict[str, str]], str] = lambda _: "",
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._store, self.epoch, self._pace = store, epoch, pace
+        self._check, self._clock, self._sleep = check, clock, sleep
+        self._hosts: dict[str, _Host] = {}
+        self._at: dict[int, _Host] = {}
+        """Whose each worker is."""
+        self._running: dict[Attempt, str] = {}
+        """Key of the order of each attempt that has not ended."""
+        self._memory: dict[int, int] = {}
+        self._events: list[Event | Printed | Reported] = []
+        self._numbers = 0
+        self._looked = self._led = self._asked = clock()
+
+    @property
+    def workers(self) -> int:
+        """How many attempts can be at hand."""
+        return max(1, len(self._at))
+
+    def start(self) -> None:
+        """Hosts come by themselves."""
+
+    def unacknowledged(self) -> list[Ended]:
+        """What hosts have done, and no coordinator has acknowledged."""
+        reports = [self._read(host, number) for host, number in self._newest_reports().items()]
+        return [ended for report in reports if report for ended in report.ended if ended.result is not None]
+
+    # ------------------------------------------------------------ what the coordinator wants
+
+    def submit(self, attempt: Attempt, request: dict[str, Any]) -> None:
+        host = self._at.get(attempt.worker)
+        if host is None:  # it was lost a moment ago, which has been, or will be, told
+            return
+        order = Order(attempt, self._staged(attempt, request))
+        host.orders[order.key] = order
+        host.changed = True
+        self._running[attempt] = order.key
+
+    def _staged(self, attempt: Attempt, request: dict[str, Any]) -> dict[str, Any]:
+        """The request, with what a reduce reads in an object of its own: orders are written often."""
+        plain: dict[str, Any] = to_plain(request)
+        if "segments" in plain:
+            name = layout.stage_name(self.epoch, attempt.task.index, request["nonce"])
+            self._store.put(name, seal(plain["segments"]))
+            plain["segments"] = name
+        return plain
+
+    def stop(self, attempt: Attempt, error: MapReduceError | None) -> None:
+        key = self._running.get(attempt)
+        host = self._at.get(attempt.worker)
+        if key is None or host is None:
+            return
+        host.changed = True
+        if error is None:
+            self._forget(host, key)
+            self._replace_worker(host, attempt.worker)
+        elif host.orders[key].stop is None:
+            host.orders[key] = replace(host.orders[key], stop=error.to_plain())
+
+    def settle(self) -> None:
+        """All that `poll` has told is taken care of: hosts may forget it."""
+        for host in self._hosts.values():
+            host.settled = host.told
+
+    def memory(self) -> dict[int, int]:
+        return dict(self._memory)
+
+    def close(self) -> None:
+        """Tell every host that the run is over."""
+        for host in self._hosts.values():
+            host.orders.clear()
+            self._send(host, ended=True)
+
+    # ------------------------------------------------------------ what hosts tell
+
+    def poll(self, timeout: float) -> list[Event | Printed | Reported]:
+        deadline = self._clock() + timeout
+        while True:
+            for host in self._hosts.values():
+                if host.alive and (host.changed or self._is_owed(host)):
+                    self._send(host)
+            self._look()
+            now = self._clock()
+            if self._events or now >= deadline:
+                events, self._events = self._events, []
+                return events
+            self._sleep(min(self._pace.look, deadline - now))
+
+    def _is_owed(self, host: _Host) -> bool:
+        """Whether it should be told that what it has written may go."""
+        ack, seen = host.said
+        return host.settled > ack or host.read - seen >= KEPT_REPORTS
+
+    def _send(self, host: _Host, *, ended: bool = False) -> None:
+        host.sent += 1
+        orders = Orders(tuple(host.orders.values()), host.settled, host.read, ended, host.refusal)
+        self._store.put(layout.orders_name(host.id, self.epoch, host.sent), messages.write(orders))
+        host.said, host.changed = (host.settled, host.read), False
+
+    def _look(self) -> None:
+        """Read new reports; whoever has been silent for too long is lost."""
+        now = self._clock()
+        asleep = now - self._looked > self._pace.dead / 3  # it was this process that was silent
+        self._looked = now
+        if now - self._led >= self._pace.report:
+            self._led = now
+            if (newer := newest(self._store)) > self.epoch:
+                raise superseded(self.epoch, newer)
+        if now - self._asked >= self._pace.dead:
+            self._asked = now
+            if has_ended(self._store):
+                raise Superseded(f"Another coordinator has ended the run; this was coordinator {self.epoch}.")
+        for host in self._hosts.values():
+            if asleep:
+                host.heard = now
+        for id_, number in self._newest_reports().items():
+            host = self._hosts.get(id_) or self._hosts.setdefault(id_, _Host(id_, heard=now))
+            if number > host.read and (report := self._read(id_, number)):
+                host.read = number
+                self._hear(host, report)
+        for host in self._hosts.values():
+            if host.alive and self._clock() - host.heard > self._pace.dead:
+                self._lose(host, f"{host.name or host.id} has not been heard of for {self._pace.dead:g} s.")
+
+    def _newest_reports(self) -> dict[str, int]:
+        """Number of the newest report of each host."""
+        found: dict[str, int] = {}
+        for host, number in filter(None, map(layout.report_of, self._store.list(layout.REPORTS))):
+            found[host] = max(number, found.get(host, 0))
+        return found
+
+    def _read(self, host: str, number: int) -> HostReport | None:
+        """A report; None if it can't be read now. A newer one will say the same."""
+        try:
+            return messages.parse(HostReport, self._store.read(layout.report_name(host, number)))
+        except (FileNotFoundError, ValueError, TypeError):
+            return None
+
+    def _hear(self, host: _Host, report: HostReport) -> None:
+        if report.epoch > self.epoch:
+            raise superseded(self.epoch, report.epoch)
+        host.heard, host.name = self._clock(), report.name
+        refusal = self._check(report.versions)
+        host.changed |= refusal != host.refusal
+        host.refusal = refusal
+        self._hear_ended(host, report.ended)
+        for going in report.going:
+            order = host.orders.get(going.key)
+            if order:
+                self._memory[order.attempt.worker] = going.memory
+                self._events.append(Reported(order.attempt, going.bytes, going.records, going.pairs))
+        if report.epoch == self.epoch:
+            self._remove_read(host, report.seen)
+        wanted = 0 if host.refusal else report.slots * self._pace.queue
+        if not host.alive and (wanted or host.refusal):
+            host.alive = host.changed = True
+        while len(host.workers) < wanted:
+            self._add_worker(host)
+        if host.alive and not report.slots:
+            self._let_go(host, {going.key for going in report.going})
+
+    def _hear_ended(self, host: _Host, all_ended: Iterable[Ended]) -> None:
+        for ended in all_ended:
+            if ended.number <= host.told:
+                continue
+            host.told = ended.number
+            order = host.orders.get(ended.key)
+            if order is None:  # of another coordinator, or not wanted any more
+                continue
+            self._forget(host, ended.key)
+            attempt = order.attempt
+            if ended.printed:
+                self._events.append(Printed(attempt, ended.printed))
+            if ended.result is not None:
+                self._events += [Succeeded(attempt, ended.result), WorkerReady(attempt.worker)]
+                continue
+            error = from_plain(ended.error or {})
+            error.records = range(*ended.records) if ended.records else None
+            if ended.lost:
+                self._events.append(WorkerGone(attempt.worker, error))
+                self._replace_worker(host, attempt.worker)
+            else:
+                self._events += [Failed(attempt, error), WorkerReady(attempt.worker)]
+
+    def _forget(self, host: _Host, key: str) -> None:
+        attempt = host.orders.pop(key).attempt
+        self._running.pop(attempt, None)
+        self._memory.pop(attempt.worker, None)
+
+    def _remove_read(self, host: _Host, seen: int) -> None:
+        """Delete the orders before those that the host has read."""
+        for number in range(max(1, host.removed), min(seen, host.sent)):
+            self._store.delete(layout.orders_name(host.id, self.epoch, number))
+        host.removed = max(host.removed, min(seen, host.sent))
+
+    # ------------------------------------------------------------ workers come and go
+
+    def _add_worker(self, host: _Host) -> None:
+        self._numbers += 1
+        host.workers.add(self._numbers)
+        self._at[self._numbers] = host
+        self._events.append(WorkerReady(self._numbers))
+
+    def _replace_worker(self, host: _Host, worker: int) -> None:
+        host.workers.discard(worker)
+        self._at.pop(worker, None)
+        self._add_worker(host)
+
+    def _let_go(self, host: _Host, going: set[str]) -> None:
+        """The host is about to leave: it begins nothing more, and is gone when what runs has ended."""
+        left = HostLost(f"{host.name or host.id} has left.", place=f"host {host.id}")
+        busy = {order.attempt.worker: key for key, order in host.orders.items()}
+        for worker in sorted(host.workers):
+            key = busy.get(worker)
+            if key in going:
+                continue
+            if key is not None:
+                self._forget(host, key)
+            host.workers.discard(worker)
+            del self._at[worker]
+            self._events.append(WorkerGone(worker, left))
+        host.alive = bool(host.workers)
+
+    def _lose(self, host: _Host, why: str) -> None:
+        """Its workers are gone, and what they had to do."""
+        host.alive = False
+        host.changed = True
+        workers, host.workers = host.workers, set()
+        for key in list(host.orders):
+            self._forget(host, key)
+        for worker in sorted(workers):
+            del self._at[worker]
+            self._events.append(WorkerGone(worker, HostLost(why, place=f"host {host.id}")))

@@ -1,0 +1,186 @@
+"""A run on a store that hosts share, from its claim to its end.
+
+Whoever claims the highest epoch leads. It begins with what the log says, and with what hosts have done and
+nobody has acknowledged. When all is done one exclusive create decides; who loses it adopts what the winner
+wrote. Nothing that a commit can name is deleted before it.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from mapreduce import manifest as manifests
+from mapreduce.account import account
+from mapreduce.coordinator.log import Acceptance, AcceptanceLog, read_log
+from mapreduce.coordinator.loop import Coordinator
+from mapreduce.coordinator.state import Limits
+from mapreduce.errors import ManifestError, OutputExists, StorageError, Superseded
+from mapreduce.hosts.desk import PACE, Desk, Pace
+from mapreduce.hosts.leadership import claim
+from mapreduce.job import Job
+from mapreduce.model import AttemptRecord, Manifest, Plan
+from mapreduce.protocols import Observer, Store
+from mapreduce.store import layout
+
+READS = 5
+"""So often a name that was listed, or must be there, is read before it is taken for missing."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a coordinator has besides its run: time, and chance."""
+
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    new_nonce: Callable[[], str] = lambda: secrets.token_hex(4)
+    today: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+
+REAL = Surroundings()
+
+
+def lead(
+    job: Job,
+    plan: Plan,
+    store: Store,
+    parts: Store,
+    limits: Limits,
+    *,
+    pace: Pace = PACE,
+    overwrite: bool = False,
+    check: Callable[[dict[str, str]], str] = lambda _: "",
+    observers: Sequence[Observer] = (),
+    stop_requested: Callable[[], bool] = lambda: False,
+    around: Surroundings = REAL,
+) -> Manifest:
+    """Lead a run until its result is published; what was committed, by this coordinator or another one.
+
+    store: the run's. parts: the output's. check: why a host of these versions can't take part, or "". May be
+    called again, anywhere, after whatever ended it. Raises Superseded if another coordinator leads
+    meanwhile, and the error that ended the job.
+    """
+    reader = _Reader(store, around.sleep, pace.report)
+    there = _Reader(parts, around.sleep, pace.report)
+    if committed := reader.manifest(layout.COMMIT):
+        return _publish(store, parts, there, committed[1], overwrite=overwrite)
+    epoch = claim(store, around.new_nonce())
+    log = AcceptanceLog(store, epoch)
+    desk = Desk(store, epoch, pace, check=check, clock=around.clock, sleep=around.sleep)
+    coordinator = Coordinator(
+        plan,
+        desk,
+        limits,
+        log,
+        store,
+        restored=_restored(store, log, desk, reader),
+        observers=observers,
+        stop_requested=stop_requested,
+        settled=desk.settle,
+        clock=around.clock,
+        new_nonce=around.new_nonce,
+    )
+    started = around.today()
+    try:
+        outcome = coordinator.run()
+    except Superseded:
+        if committed := reader.manifest(layout.COMMIT):
+            return _publish(store, parts, there, committed[1], overwrite=overwrite)
+        raise
+    replaced = there.manifest(layout.MANIFEST)
+    previous = replaced[0].digest if replaced else ""
+    _, data = account(job, plan, outcome, started, previous, desk.workers, resumed=epoch - 1)
+    manifest = _publish(store, parts, there, _commit(store, reader, data), overwrite=overwrite)
+    desk.close()
+    remove(store)
+    return manifest
+
+
+def _restored(store: Store, log: AcceptanceLog, desk: Desk, reader: _Reader) -> list[Acceptance]:
+    """What is accepted already, and what is as good: hosts have done it, and still tell of it."""
+    accepted = read_log(store, reader.read).by_task
+    adopted: dict[str, Acceptance] = {}
+    for ended in desk.unacknowledged():
+        attempt, result = ended.attempt, ended.result
+        if attempt.task in accepted or result is None:
+            continue
+        record = AttemptRecord(
+            str(attempt.task), attempt.number, attempt.worker, "succeeded", round(result.work.seconds, 6)
+        )
+        adopted.setdefault(str(attempt.task), Acceptance(attempt.task, result, record))
+    log.append(list(adopted.values()))
+    return [*accepted.values(), *adopted.values()]
+
+
+class _Reader:
+    """Reads what must be there, though the store may say for a while that it is not."""
+
+    def __init__(self, store: Store, sleep: Callable[[float], None], pause: float) -> None:
+        self._store, self._sleep, self._pause = store, sleep, pause
+
+    def read(self, name: str) -> bytes:
+        for _ in range(READS - 1):
+            try:
+                return self._store.read(name)
+            except FileNotFoundError:
+                self._sleep(self._pause)
+        try:
+            return self._store.read(name)
+        except FileNotFoundError as error:
+            raise StorageError(f"{name} was listed, and can't be read.") from error
+
+    def manifest(self, name: str) -> tuple[Manifest, bytes] | None:
+        """A manifest and its bytes; None if there seems to be none. Raises ManifestError if it is damaged."""
+        for _ in range(READS - 1):
+            with suppress(ManifestError):  # half of it may have come
+                return self._manifest(name)
+            self._sleep(self._pause)
+        return self._manifest(name)
+
+    def _manifest(self, name: str) -> tuple[Manifest, bytes] | None:
+        try:
+            data = self._store.read(name)
+        except FileNotFoundError:
+            return None
+        return manifests.parse(data, name), data
+
+
+def _commit(store: Store, reader: _Reader, data: bytes) -> bytes:
+    """Make this the run's result, unless there is one already; what is."""
+    if store.create(layout.COMMIT, data):
+        return data
+    reader.read(layout.COMMIT)
+    found = reader.manifest(layout.COMMIT)
+    if found is None:
+        raise StorageError(f"{layout.COMMIT} is there, and can't be read.")
+    return found[1]
+
+
+def _publish(store: Store, parts: Store, there: _Reader, data: bytes, *, overwrite: bool) -> Manifest:
+    """Make the result visible, and say that the run has ended. May be repeated.
+
+    there: reads the output. Where that holds what neither this run has written nor this result replaces, it
+    is a later one's.
+    """
+    manifest = manifests.parse(data, layout.COMMIT)
+    found, _ = there.manifest(layout.MANIFEST) or (None, b"")
+    if found is None or (overwrite and found.digest == manifest.previous):
+        manifests.publish(parts, data, overwrite=overwrite)
+    elif found.digest != manifest.digest and not overwrite:
+        raise OutputExists("The output got a result of another run meanwhile.")
+    store.create(layout.ENDED, b"ended")
+    return manifest
+
+
+def remove(store: Store) -> None:
+    """Delete all of a run that has ended but what says that it has, and who led it. May be repeated.
+
+    A coordinator that is late finds the commit, so it can neither make another result nor publish one.
+    """
+    for prefix in (layout.ORDERS, layout.REPORTS, layout.STAGE, layout.LOG, layout.DATA):
+        for name in store.list(prefix):
+            store.delete(name)

@@ -1,0 +1,40 @@
+"""Which coordinator leads: the one with the highest epoch.
+
+An epoch is a name that one coordinator creates. Nobody is asked to leave, and no clock is compared: the
+older one sees the newer name, or a host that has heard of it, and stops. Until then it does no harm: what it
+accepts is its own, and of two commits one wins.
+"""
+
+from __future__ import annotations
+
+from mapreduce.codec import seal
+from mapreduce.errors import Superseded
+from mapreduce.protocols import Store
+from mapreduce.store import layout
+
+
+def claim(store: Store, nonce: str) -> int:
+    """Lead from now on; the new epoch. `nonce` is no other coordinator's. Raises StorageError."""
+    epoch = newest(store) + 1
+    while not store.create(layout.epoch_name(epoch), seal({"nonce": nonce})):
+        epoch = max(epoch, newest(store)) + 1
+    return epoch
+
+
+def newest(store: Store) -> int:
+    """The highest epoch that can be seen; 0 if there is none."""
+    return max(filter(None, map(layout.epoch_of, store.list(layout.EPOCHS))), default=0)
+
+
+def has_ended(store: Store) -> bool:
+    """Whether the run is known to have ended, though nobody has said so to who asks."""
+    try:
+        store.read(layout.ENDED)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def superseded(epoch: int, newer: int) -> Superseded:
+    """The error of a coordinator that has seen a newer epoch."""
+    return Superseded(f"Coordinator {newer} leads the run now; this was coordinator {epoch}.")

@@ -1,0 +1,105 @@
+"""What a coordinator and a host write to each other: each time the whole of what they know.
+
+A message that is lost, late, repeated or torn does no harm: the next one says it all again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from mapreduce.codec import from_plain, seal, unseal
+from mapreduce.model import Attempt, Result
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An attempt that a host shall begin, or go on with."""
+
+    attempt: Attempt
+    request: dict[str, Any]
+    stop: dict[str, str] | None = None
+    """End it with this error."""
+
+    @property
+    def key(self) -> str:
+        """Tells it from every other order of the run."""
+        return f"{self.attempt.task} {self.request['nonce']}"
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """All that a coordinator wants of a host now. What it runs besides, it drops."""
+
+    orders: tuple[Order, ...] = ()
+    ack: int = 0
+    """The host may forget what has ended up to this number."""
+    seen: int = 0
+    """Number of the host's report that was read last."""
+    ended: bool = False
+    """The run is over."""
+    refusal: str = ""
+    """Why the host gets no work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An attempt that has ended on a host."""
+
+    number: int
+    """Counts from 1 within the host."""
+    key: str
+    """Of its order."""
+    attempt: Attempt
+    """As it was ordered."""
+    result: Result | None = None
+    """None: it failed."""
+    error: dict[str, str] | None = None
+    records: tuple[int, ...] = ()
+    """First number, and the one after the last, of the records that it failed on, where they are known."""
+    lost: bool = False
+    """It failed with its process."""
+    printed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Going:
+    """An attempt that runs on a host, and how far it is."""
+
+    key: str
+    bytes: int = 0
+    records: int = 0
+    pairs: int = 0
+    memory: int = 0
+    """Resident bytes of its process, where that is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostReport:
+    """All that a host knows. A newer one also says that it lives."""
+
+    slots: int
+    """Attempts that it can run at once; 0: it is about to leave."""
+    epoch: int
+    """Of the newest orders that it has read,"""
+    seen: int
+    """and their number; 0 and 0: it has read none."""
+    ended: tuple[Ended, ...] = ()
+    """What is not acknowledged, in the order of the numbers."""
+    going: tuple[Going, ...] = ()
+    name: str = ""
+    """Of the host, and its process, for messages."""
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+def write(message: Orders | HostReport) -> bytes:
+    """A message's bytes."""
+    return seal(message)
+
+
+def parse(kind: type[T], data: bytes) -> T:
+    """A message from its bytes. Raises ValueError or TypeError if they are not what was written."""
+    made: T = from_plain(kind, unseal(data))
+    return made
