@@ -34,12 +34,23 @@ DATA = "data"
 CRASHES = "crashes"
 KEPT = "output"
 SINKS = "_sinks"
+PROBES = "_probe"
 
 _WRITER = r"(?P<run>[A-Za-z0-9]+-[0-9a-f]{8})"
 _RUN_ID = re.compile(rf"{_WRITER}\Z")
 _PART = re.compile(rf"(?:part|_set-aside)-\d{{5,}}-{_WRITER}-[0-9a-f]{{8}}\.[a-z0-9.]+\Z")
 _NUMBERED = re.compile(r"(?:plan|log)/(\d{6,})(?:\.(\d{6,}))?\Z")
 _UNFINISHED = re.compile(rf"\..+\.{_WRITER}\.[0-9a-f]{{8}}\.tmp\Z")
+
+
+def shown(url: str, name: str) -> str:
+    """An object's place, for messages."""
+    return f"{url}/{name}"
+
+
+def probe_name(token: str) -> str:
+    """What a probe writes and removes, relative to a store."""
+    return f"{PROBES}/{token}"
 
 
 def part_name(index: int, run_id: str, nonce: str, suffix: str) -> str:
