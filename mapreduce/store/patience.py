@@ -102,10 +102,9 @@ class Patience:
         return operation()
 
     def _has(self, pause: float, begin: float) -> bool:
-        """Whether there is time for another try; then it is spent."""
+        """Whether there is time for another try; then it is spent, and else what is left of it."""
         now = self._clock()
         self._budget.spend(now - begin, now)
-        if self._budget.left(now) < pause:
-            return False
-        self._budget.spend(pause, now)
-        return True
+        left = self._budget.left(now)
+        self._budget.spend(min(pause, max(left, 0.0)), now)
+        return left >= pause

@@ -32,8 +32,9 @@ _CONFIG = {
     "response_checksum_validation": "when_required",
 }
 """Of botocore, unless the profile says otherwise."""
+_URL = "Write s3://bucket/prefix, and give keys by the environment or in a profile."
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]+\Z")
-_NO_PREFIX = re.compile(r"[?#\0]|//|(^|/)\.\.?(/|$)")
+_NO_PREFIX = re.compile(r"[?#\0]|^/|//|(^|/)\.\.?(/|$)")
 
 
 def open_bucket(url: str, profile: str, patience: Patience) -> ObjectStore:
@@ -48,14 +49,11 @@ def open_bucket(url: str, profile: str, patience: Patience) -> ObjectStore:
 def _parts(url: str) -> tuple[str, str]:
     path = url.partition("://")[2]
     if "@" in path.partition("/")[0]:
-        raise JobError(
-            "A store's URL has keys in it, which would stand in logs.",
-            hint="Write s3://bucket/prefix, and give keys by the environment or in a profile.",
-        )
+        raise JobError("A store's URL has keys in it, which would stand in logs.", hint=_URL)
     bucket, _, prefix = path.partition("/")
-    prefix = prefix.strip("/")
+    prefix = prefix.removesuffix("/")
     if not _BUCKET.match(bucket) or _NO_PREFIX.search(prefix):
-        raise JobError(f"{url!r} is not the URL of a store.", hint="Write s3://bucket/prefix.")
+        raise JobError("A URL that begins with s3:// is not that of a store.", hint=_URL)  # it may hold keys
     return bucket, prefix
 
 
@@ -190,7 +188,7 @@ class S3Bucket:
             told = meaning(action, self._where(key), error)
         else:
             return
-        raise told
+        raise told from told.__cause__
 
     def _where(self, key: str) -> str:
         return f"s3://{self._name}/{key}"
