@@ -1,7 +1,7 @@
 """Requests to a bucket of S3, or of what speaks its language, by s3fs.
 
 s3fs and botocore try again by themselves, out of sight; here they don't: how often, and for how long, is the
-business of `patience`, and a condition whose first answer got lost must not be answered by the second one.
+business of `patience`. aiohttp alone may send a request once more, when a connection breaks under it.
 """
 
 from __future__ import annotations
@@ -77,6 +77,8 @@ class S3Bucket:
         options = {**self._options, "config_kwargs": config}
         options |= {"use_listings_cache": False, "skip_instance_cache": True}
         try:
+            if "session" not in options:
+                options["session"] = _session(options.pop("profile", None))
             files = fsspec.filesystem("s3", **options)
         except ImportError:
             raise JobError(
@@ -192,6 +194,15 @@ class S3Bucket:
 
     def _where(self, key: str) -> str:
         return f"s3://{self._name}/{key}"
+
+
+def _session(profile: str | None) -> Any:
+    """A session that leaves dates as text: to parse them is half of a list's cost, and nobody reads them."""
+    from aiobotocore.session import AioSession
+
+    session = AioSession(profile=profile)
+    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=str)
+    return session
 
 
 def _condition(exclusive: bool) -> dict[str, str]:

@@ -42,6 +42,8 @@ class MemoryBucket:
         return fault[1] if fault else None
 
     def get(self, key: str, start: int, end: int | None) -> bytes:
+        if end is not None and end <= start:
+            raise ValueError("HTTP has no empty range")
         after = self._ask("get")
         if key not in self.objects:
             raise FileNotFoundError(errno.ENOENT, "none", key)

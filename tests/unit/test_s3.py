@@ -32,10 +32,13 @@ def answer(status: int, code: str) -> OSError:
     return error
 
 
+UNREACHABLE = botocore.exceptions.EndpointConnectionError(endpoint_url=CANARY)
 PASSES = [
     answer(503, "SlowDown"),
     answer(503, "ServiceUnavailable"),
     answer(503, ""),
+    answer(200, "SlowDown"),
+    answer(200, "InternalError"),
     answer(429, "TooManyRequests"),
     answer(429, "429"),
     answer(409, "ConditionalRequestConflict"),
@@ -46,7 +49,7 @@ PASSES = [
     answer(599, "Strange"),
     answer(400, "RequestTimeout"),
     answer(400, "IncompleteBody"),
-    botocore.exceptions.EndpointConnectionError(endpoint_url=CANARY),
+    UNREACHABLE,
     botocore.exceptions.ConnectTimeoutError(endpoint_url=CANARY),
     botocore.exceptions.ReadTimeoutError(endpoint_url=CANARY),
     botocore.exceptions.ConnectionClosedError(endpoint_url=CANARY),
@@ -115,7 +118,11 @@ def test_what_is_missing_and_what_is_taken() -> None:
         (answer(403, "RequestTimeTooSkewed"), "(403 RequestTimeTooSkewed).", "The clock of this host"),
         (answer(404, "NoSuchBucket"), "there is no such bucket (404 NoSuchBucket)", "Make the bucket"),
         (answer(400, f"<{CANARY}>"), "the server refuses the request (400).", ""),
-        (PASSES[13], "the server can't be reached (EndpointConnectionError).", "Check the `endpoint_url`"),
+        (
+            UNREACHABLE,
+            "the server can't be reached (EndpointConnectionError).",
+            "Check the `endpoint_url`",
+        ),
     ],
 )
 def test_messages_say_what_was_answered_and_what_to_do(error: Exception, message: str, hint: str) -> None:
