@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
@@ -10,11 +11,27 @@ from mapreduce import manifest as manifests
 from mapreduce.coordinator.loop import Outcome
 from mapreduce.datasets import FileDataset, as_output
 from mapreduce.job import Job
-from mapreduce.model import FORMAT_VERSION, Manifest, Plan, Result, SkewedShard, Status, Totals, Work
+from mapreduce.model import (
+    FORMAT_VERSION,
+    BadRecord,
+    Manifest,
+    Part,
+    Plan,
+    Result,
+    SkewedShard,
+    Status,
+    Totals,
+    Work,
+)
 from mapreduce.protocols import Output
 
 LISTED = 1_000
 """Bad records that a manifest lists; their files have them all."""
+_SKEW = 2
+"""A shard is skewed if it has more than so many times the mean,"""
+_LEAST_SKEWED = 10_000
+"""and so many pairs: below that nobody waits for it."""
+_NAMED = 3
 
 
 def account(
@@ -31,25 +48,24 @@ def account(
 
     previous: digest of the manifest that it replaces, or "". resumed: how often it was gone on with.
     """
-    last = outcome.reduces if plan.shards else outcome.maps
-    bad = [bad for result in outcome.maps for bad in result.bad]
-    counters: dict[str, int] = {}
-    for result in (*outcome.maps, *outcome.reduces):
-        for name, count in result.counters.items():
-            counters[name] = counters.get(name, 0) + count
+    maps, reduces = _Phase("map", outcome.maps), _Phase("reduce", outcome.reduces)
+    counters = {
+        name: maps.counters.get(name, 0) + reduces.counters.get(name, 0)
+        for name in sorted(maps.counters.keys() | reduces.counters.keys())
+    }
     return manifests.seal(
         Manifest(
             version=FORMAT_VERSION,
             job=plan.job,
             run_id=plan.run_id,
-            status=Status.COMPLETED_WITH_ERRORS if bad else Status.SUCCEEDED,
+            status=Status.COMPLETED_WITH_ERRORS if maps.set_aside else Status.SUCCEEDED,
             output=type(as_output(job.output)).__name__,
             code=plan.code,
             options=plan.options,
             inputs=plan.inputs,
-            parts=tuple(result.part for result in last if result.part),
-            counters=dict(sorted(counters.items())),
-            totals=_totals(plan, outcome.maps, outcome.reduces),
+            parts=tuple((reduces if plan.shards else maps).parts),
+            counters=counters,
+            totals=_totals(plan, maps, reduces),
             tasks={"map": len(outcome.maps), "reduce": len(outcome.reduces)},
             workers=workers,
             attempts=tuple(outcome.attempts),
@@ -60,8 +76,8 @@ def account(
             key_names=tuple(job.key_names or ()),
             keyed=isinstance(job.reduce, Mapping),
             output_options=_reading(as_output(job.output)),
-            set_aside=tuple(result.set_aside for result in outcome.maps if result.set_aside),
-            bad=tuple(bad[:LISTED]),
+            set_aside=tuple(maps.set_aside),
+            bad=tuple(maps.bad),
             resumed=resumed,
         )
     )
@@ -72,48 +88,79 @@ def _reading(output: Output) -> str:
     return json.dumps(options, sort_keys=True) if options else ""
 
 
-def _totals(plan: Plan, maps: Sequence[Result], reduces: Sequence[Result]) -> Totals:
+class _Phase:
+    """What the accepted results of a phase come to. Each is looked at once: there may be a million."""
+
+    def __init__(self, name: str, results: Sequence[Result]) -> None:
+        self.sums: Counter[str] = Counter()
+        """Of the numbers of their works."""
+        self.counters: dict[str, int] = {}
+        self.parts: list[Part] = []
+        self.set_aside: list[Part] = []
+        self.bad: list[BadRecord] = []
+        """The first LISTED."""
+        self.slowest, self.slowest_seconds = "", -1.0
+        self.largest = Work()
+        """The one with the largest key."""
+        self.most: list[tuple[int, Work]] = []
+        """The _NAMED tasks with the most pairs, and their works, the one with the most first."""
+        for index, result in enumerate(results):
+            self._add(name, index, result)
+        self.tasks = len(results)
+
+    def _add(self, name: str, index: int, result: Result) -> None:
+        work = result.work
+        for summed in _SUMMED:
+            self.sums[summed] += getattr(work, summed)
+        for counter, number in result.counters.items():
+            self.counters[counter] = self.counters.get(counter, 0) + number
+        if result.part:
+            self.parts.append(result.part)
+        if result.set_aside:
+            self.set_aside.append(result.set_aside)
+        self.bad += result.bad[: LISTED - len(self.bad)]
+        if work.seconds > self.slowest_seconds:
+            self.slowest, self.slowest_seconds = f"{name} {index}", work.seconds
+        if work.largest_key_pairs > self.largest.largest_key_pairs:
+            self.largest = work
+        self.most = sorted([*self.most, (index, work)], key=lambda one: (-one[1].pairs, one[0]))[:_NAMED]
+
+
+_SUMMED = (
+    "records", "pairs", "groups", "bytes_out", "user_seconds", "seconds", "set_aside", "undecodable"
+)  # fmt: skip
+
+
+def _totals(plan: Plan, maps: _Phase, reduces: _Phase) -> Totals:
     last = reduces if plan.shards else maps
-    works = [result.work for result in (*maps, *reduces)]
-    names = [f"map {i}" for i in range(len(maps))] + [f"reduce {i}" for i in range(len(reduces))]
-    slowest = max(range(len(works)), key=lambda i: works[i].seconds, default=-1)
-    largest = max(range(len(reduces)), key=lambda i: reduces[i].work.pairs, default=-1)
-    user = sum(work.user_seconds for work in works)
-    skewed = max((result.work for result in reduces), key=lambda work: work.largest_key_pairs, default=Work())
+    slowest = max(maps, reduces, key=lambda phase: phase.slowest_seconds)
+    user = maps.sums["user_seconds"] + reduces.sums["user_seconds"]
+    largest, most = reduces.most[0] if reduces.most else (-1, Work())
     return Totals(
-        records_in=sum(result.work.records for result in maps),
-        pairs=sum(result.work.pairs for result in maps),
-        groups=sum(result.work.groups for result in reduces),
-        records_out=sum(result.part.records for result in last if result.part),
+        records_in=maps.sums["records"],
+        pairs=maps.sums["pairs"],
+        groups=reduces.sums["groups"],
+        records_out=sum(part.records for part in last.parts),
         bytes_in=sum(file.size for file in plan.inputs if file.uri != "records:"),
-        bytes_shuffled=sum(result.work.bytes_out for result in maps) if plan.shards else 0,
-        bytes_out=sum(result.part.size for result in last if result.part),
+        bytes_shuffled=maps.sums["bytes_out"] if plan.shards else 0,
+        bytes_out=sum(part.size for part in last.parts),
         user_seconds=round(user, 6),
-        engine_seconds=round(sum(work.seconds for work in works) - user, 6),
-        slowest_task=names[slowest] if works else "",
-        slowest_seconds=round(works[slowest].seconds, 6) if works else 0.0,
+        engine_seconds=round(maps.sums["seconds"] + reduces.sums["seconds"] - user, 6),
+        slowest_task=slowest.slowest,
+        slowest_seconds=round(max(0.0, slowest.slowest_seconds), 6),
         largest_shard=largest,
-        largest_shard_pairs=reduces[largest].work.pairs if reduces else 0,
-        largest_key=skewed.largest_key,
-        largest_key_pairs=skewed.largest_key_pairs,
-        set_aside=sum(result.work.set_aside for result in maps),
-        undecodable=sum(result.work.undecodable for result in maps),
-        skewed=tuple(_skewed([result.work for result in reduces])),
+        largest_shard_pairs=most.pairs,
+        largest_key=reduces.largest.largest_key,
+        largest_key_pairs=reduces.largest.largest_key_pairs,
+        set_aside=maps.sums["set_aside"],
+        undecodable=maps.sums["undecodable"],
+        skewed=tuple(_skewed(reduces)),
     )
 
 
-_SKEW = 2
-"""A shard is skewed if it has more than so many times the mean,"""
-_LEAST_SKEWED = 10_000
-"""and so many pairs: below that nobody waits for it."""
-_NAMED = 3
-
-
-def _skewed(works: Sequence[Work]) -> Iterator[SkewedShard]:
+def _skewed(reduces: _Phase) -> Iterator[SkewedShard]:
     """The largest of the skewed shards, the largest first."""
-    mean = sum(work.pairs for work in works) / max(1, len(works))
-    largest = sorted(range(len(works)), key=lambda shard: -works[shard].pairs)
-    for shard in largest[:_NAMED]:
-        work = works[shard]
+    mean = reduces.sums["pairs"] / max(1, reduces.tasks)
+    for shard, work in reduces.most:
         if work.pairs > _SKEW * mean and work.pairs >= _LEAST_SKEWED:
             yield SkewedShard(shard, work.pairs, work.bytes_in, work.largest_key, work.largest_key_pairs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -15,6 +16,7 @@ import polars as pl
 
 from mapreduce import chunks
 from mapreduce.aggregates import Aggregate, Together, as_aggregate
+from mapreduce.chunks import Chunk
 from mapreduce.context import Context
 from mapreduce.errors import KeyTypeError, MapReduceError, RecordError, UserFunctionError
 from mapreduce.failures import interrupts, is_raised_by_user, located, safe_repr, user_error
@@ -31,8 +33,8 @@ from mapreduce.shuffle.folding import as_objects, folded
 from mapreduce.shuffle.frames import REDUCE_HINT, as_frame, group_frames, pairs_frame, write_rows
 from mapreduce.shuffle.groups import Values, grouped, ordered
 from mapreduce.shuffle.placing import within
-from mapreduce.shuffle.segments import read_segments
-from mapreduce.shuffle.sorting import Slice
+from mapreduce.shuffle.segments import read_chunk, read_segments
+from mapreduce.shuffle.sorting import Piece, Slice, are_even, slices
 from mapreduce.shuffle.states import finish_columns, join_states
 from mapreduce.shuffle.streaming import (
     Alone,
@@ -49,6 +51,8 @@ Group = tuple[Any, Any]
 """A key, and its values as a list, or, where they are streamed, as an iterator."""
 Reduce = Callable[[list[Group]], Iterable[Any]]
 SAMPLE_BATCHES = 8
+COLLECTED = 2**16
+"""New objects until cycles are searched for while groups are reduced: two batches of the shortest groups."""
 SHOWN_KEY = 100
 """Characters of a key that are kept to name it."""
 
@@ -84,6 +88,31 @@ class Shard:
                     yield pairs
             size += chunks.stored_bytes(segments.index)
             report(size, 0, rows)
+
+    def slices(self, report: Report) -> Iterator[Slice] | None:
+        """Whole groups bit by bit, in key order, where that is the order in which the runs are stored.
+
+        None if they are not, or if a chunk of each can't be held, or if a key may be too large to be held.
+        """
+        if self.wanted is None:
+            return None
+        size = rows = 0
+
+        def read(segments: Segments, chunk: Chunk) -> Pairs:
+            nonlocal size, rows
+            size, rows = size + chunk.length, rows + chunk.rows
+            report(size, 0, rows)
+            return read_chunk(self.store, segments, chunk)
+
+        def piece(segments: Segments, chunk: Chunk) -> Piece:
+            return Piece(chunk.first, chunk.length, chunk.rows, partial(read, segments, chunk))
+
+        runs = [[piece(one, chunk) for chunk in chunks.unpack(one.index)] for one in self.inputs]
+        held = sum(max(piece.length for piece in run) for run in runs)
+        slice_bytes = self.room.slice
+        if held > self.room.at_once or not are_even(runs, slice_bytes):
+            return None
+        return slices(runs, slice_bytes, self.wanted)
 
 
 def run_reduce(job: Job, shard: Shard, writer: RecordWriter, context: Context, report: Report) -> Work:
@@ -161,23 +190,32 @@ def _write_groups(reduce: Reduce, name: str, batches: Iterable[list[Group]], wri
     short function, but its share is taken to be the same.
     """
     seconds = total = 0.0
-    for number, batch in enumerate(batches):
-        gc.disable()
-        start = time.perf_counter()
-        try:
-            if number % SAMPLE_BATCHES:
-                writer.write(reduce(batch))
-                seconds += (time.perf_counter() - start) * seconds / total
-            else:
-                records = Timed(reduce(batch))
-                writer.write(records)
-                seconds += records.seconds
+    with _rare_collection():
+        for number, batch in enumerate(batches):
+            start = time.perf_counter()
+            try:
+                if number % SAMPLE_BATCHES:
+                    writer.write(reduce(batch))
+                    seconds += (time.perf_counter() - start) * seconds / total
+                else:
+                    records = Timed(reduce(batch))
+                    writer.write(records)
+                    seconds += records.seconds
+            except RecordError as error:
+                raise located(error, f"reduce {name}", None) from None
             total += time.perf_counter() - start
-        except RecordError as error:
-            raise located(error, f"reduce {name}", None) from None
-        finally:
-            gc.enable()
     return seconds
+
+
+@contextmanager
+def _rare_collection() -> Iterator[None]:
+    """The search for cycles comes once for many groups: each group is some objects that it would look at."""
+    before = gc.get_threshold()
+    gc.set_threshold(COLLECTED, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def _write_frames(job: Job, parts: Iterable[Pairs], writer: RecordWriter, context: Context) -> Work:
@@ -280,11 +318,16 @@ class _Large:
     def __init__(self, job: Job, shard: Shard, writer: RecordWriter, context: Context) -> None:
         self._job, self._shard, self._writer, self._context = job, shard, writer, context
         self._aggregate = as_aggregate(job.reduce)
+        self._states = self._aggregate if job.combines else None
         self._sort_key = _sort_key(job.order_values) if job.order_values else None
         self._sizes = GroupSizes()
+        self._rows = 0
+        """In slices that were no key's alone."""
 
     def run(self, report: Report) -> Work:
-        """Sort the shard, and reduce it."""
+        """Reduce the shard in key order, if need be after it was sorted."""
+        if stored := self._shard.slices(report):
+            return replace(self._reduce(stored), pairs=self._rows)
         rows = 0
 
         def counted() -> Iterator[Pairs]:
@@ -293,16 +336,16 @@ class _Large:
                 rows += len(pairs)
                 yield pairs
 
-        states = self._aggregate if self._job.combines else None
-        join = partial(join_states, states) if states else concat
+        join = partial(join_states, self._states) if self._states else concat
         with sorted_runs(counted(), self._shard.scratch, self._shard.room, self._shard.size, join) as runs:
-            if states:
-                work = Work(groups=self._write_states(states, runs.slices()))
-            elif takes_frames(self._job.reduce):
-                work = _write_frames(self._job, self._frames(runs.slices()), self._writer, self._context)
-            else:
-                work = self._write_groups(runs.slices())
-        return replace(work, pairs=rows)
+            return replace(self._reduce(runs.slices()), pairs=rows)
+
+    def _reduce(self, slices: Iterator[Slice]) -> Work:
+        if self._states:
+            return Work(groups=self._write_states(self._states, slices))
+        if takes_frames(self._job.reduce):
+            return _write_frames(self._job, self._frames(slices), self._writer, self._context)
+        return self._write_groups(slices)
 
     def _write_groups(self, slices: Iterator[Slice]) -> Work:
         reduce = _reduction(self._job, self._context)
@@ -313,10 +356,15 @@ class _Large:
     def _batches(self, slice_: Slice) -> Iterator[list[Group]]:
         if slice_.alone:
             yield from self._alone(Alone(slice_))
-        elif parts := list(slice_.pairs()):
+        elif parts := self._parts(slice_):
             pairs = concat(parts)
             pairs = ordered(pairs, self._sort_key) if self._sort_key else pairs
             yield from grouped(pairs, self._sizes.add_batch)
+
+    def _parts(self, slice_: Slice) -> list[Pairs]:
+        parts = list(slice_.pairs())
+        self._rows += sum(map(len, parts))
+        return parts
 
     def _alone(self, alone: Alone) -> Iterator[list[Group]]:
         if self._aggregate:  # it needs a list
@@ -339,7 +387,7 @@ class _Large:
                 result = folded(aggregate, alone, self._shard.scratch, self._shard.room, refuse)
                 _write_results(aggregate, [alone.key], [result], self._writer)
                 groups += 1
-            elif parts := list(slice_.pairs()):
+            elif parts := self._parts(slice_):
                 groups += _write_states(aggregate, parts, self._writer)
         return groups
 
@@ -352,7 +400,7 @@ class _Large:
                 self._demand(alone, "A frame", f"about {count(alone.about_rows, 'value')}", held)
                 parts = list(alone.pairs())
             else:
-                parts = list(slice_.pairs())
+                parts = self._parts(slice_)
             if parts:
                 pairs = concat(parts, layouts)
                 yield ordered(pairs, self._sort_key) if self._sort_key else pairs

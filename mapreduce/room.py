@@ -29,6 +29,11 @@ class Room:
         """Bytes of stored pairs that may be worked on at once."""
         return MOST if self.most is None else min(MOST, max(LEAST, (self.most - _OWN) // _COPIES))
 
+    @property
+    def slice(self) -> int:
+        """Bytes of stored pairs that become objects at once, beside a chunk of each run."""
+        return self.at_once // 4
+
     def left(self) -> int | None:
         """Bytes that this process may take yet; None: as many as there are."""
         held = host.resident(os.getpid())

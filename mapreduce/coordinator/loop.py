@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from mapreduce import chunks
 from mapreduce.coordinator.commands import Accept, Command, Discard, Drop, Finish, GiveUp, Start, Stop
@@ -26,8 +26,9 @@ from mapreduce.errors import (
 )
 from mapreduce.events import Event, Failed, Printed, Reported, Succeeded, Tick, WorkerGone, WorkerReady
 from mapreduce.figures import causes, count, is_of_cause, lines_of_causes
-from mapreduce.model import Attempt, AttemptRecord, Kind, Plan, Result, Segments
+from mapreduce.model import Attempt, AttemptRecord, Kind, Plan, Result, Segments, SortedRun
 from mapreduce.ordering import Range, index_within, merged, ranges
+from mapreduce.packed import PackedList
 from mapreduce.protocols import Executor, Observer, Store
 from mapreduce.shuffle.objects import read_sketch
 
@@ -44,9 +45,9 @@ STALL_SECONDS = 60.0
 class Outcome:
     """What a run made: accepted results in task order, the story of attempts, wall times."""
 
-    maps: list[Result] = field(default_factory=list)
-    reduces: list[Result] = field(default_factory=list)
-    attempts: list[AttemptRecord] = field(default_factory=list)
+    maps: Sequence[Result] = ()
+    reduces: Sequence[Result] = ()
+    attempts: PackedList[AttemptRecord] = field(default_factory=lambda: PackedList(AttemptRecord))
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -83,6 +84,8 @@ class Coordinator:
         self._standing = Standing(plan)
         self._outcome = Outcome()
         self._ranges: list[Range] | None = None
+        self._stored: list[tuple[int, str, SortedRun]] | None = None
+        """Runs of all maps, once reduces read them: number and data object of the map, and the run."""
         self._unsent: list[Event] = []
         self._maps_ended = 0.0
         self._finished = False
@@ -175,8 +178,9 @@ class Coordinator:
         self._obey(commands)
         self._show()
 
-    def _accepted(self, kind: Kind) -> list[Result]:
-        return [result for result in self._brain.results(kind) if result]
+    def _accepted(self, kind: Kind) -> Sequence[Result]:
+        """Once all are there: before, there may be gaps."""
+        return cast(Sequence[Result], self._brain.results(kind))
 
     # ------------------------------------------------------------ events
 
@@ -266,7 +270,7 @@ class Coordinator:
     def _with_causes(self, error: MapReduceError) -> MapReduceError:
         """Too many bad records are no news: what is wrong with them is."""
         if isinstance(error, QuarantineFull) and "\n" not in error.message:
-            bad = [bad for result in self._accepted(Kind.MAP) for bad in result.bad]
+            bad = [bad for result in self._brain.results(Kind.MAP) if result for bad in result.bad]
             error.message += lines_of_causes(bad)
         return error
 
@@ -274,7 +278,7 @@ class Coordinator:
         self._standing.accept(accepted.attempt.task, accepted.result)
         if accepted.attempt.task.kind is Kind.MAP and self._brain.done(Kind.MAP) == len(self._plan.splits):
             self._maps_ended = time.monotonic()
-            self._ranges = None
+            self._ranges = self._stored = None
 
     def _stop(self, command: Stop) -> None:
         if command.error is None:
@@ -317,12 +321,14 @@ class Coordinator:
     def _segments_of(self, shard: int) -> list[Segments]:
         """What a reduce reads: of each run of each map its part, in the order of the input."""
         wanted = self._range_of(shard)
+        if self._stored is None:
+            maps = enumerate(self._results_of_maps())
+            self._stored = [(number, result.name, run) for number, result in maps for run in result.runs]
         found = []
-        for number, result in enumerate(self._results_of_maps()):
-            for run in result.runs:
-                index = index_within(run.index, wanted) if wanted else chunks.of_shard(run.index, shard)
-                if index:
-                    found.append(Segments(number, result.name, run.layout, index))
+        for number, name, run in self._stored:
+            index = index_within(run.index, wanted) if wanted else chunks.of_shard(run.index, shard)
+            if index:
+                found.append(Segments(number, name, run.layout, index))
         return found
 
     def _range_of(self, shard: int) -> Range | None:

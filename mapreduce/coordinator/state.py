@@ -27,6 +27,7 @@ from mapreduce.coordinator.policy import (
 from mapreduce.errors import AttemptTimeout, InternalError, MapReduceError, MemoryExceeded, SegmentError
 from mapreduce.events import Event, Failed, Succeeded, Tick, WorkerGone, WorkerReady
 from mapreduce.model import Attempt, Kind, Result, TaskId, Work
+from mapreduce.packed import PackedList
 from mapreduce.quarantine import Quarantine, too_many
 from mapreduce.units import show_size
 
@@ -83,7 +84,7 @@ class _Stage:
 
     def __init__(self, kind: Kind, tasks: int) -> None:
         self.kind = kind
-        self.results: list[Result | None] = [None] * tasks
+        self.results: PackedList[Result | None] = PackedList(Result, [None] * tasks)
         self.left = tasks
         self.retries = 0
         """Attempts that failed or were lost so far."""
@@ -107,7 +108,7 @@ class _Stage:
         return self._known.get(index) or self._unknown(index)
 
     def _unknown(self, index: int) -> _Task:
-        if self.results[index] is None:
+        if self.results.is_none(index):
             return _Task(TaskId(self.kind, index))
         return _Task(TaskId(self.kind, index), State.DONE, attempts=1, story=["accepted"])
 
@@ -119,7 +120,7 @@ class _Stage:
     def waits(self) -> bool:
         """Whether a task can be given out."""
         while not self._again and self._next < len(self.results):
-            if self.results[self._next] is None:
+            if self.results.is_none(self._next):
                 return True
             self._next += 1
         return bool(self._again)
@@ -138,7 +139,7 @@ class _Stage:
 
     def waiting(self, index: int) -> int:
         """How often a task waits."""
-        fresh = index >= self._next and self.results[index] is None
+        fresh = index >= self._next and self.results.is_none(index)
         return self._again.count(index) + fresh
 
 
@@ -171,7 +172,7 @@ class Brain:
         """
         for task, result in accepted:
             stage = self._of(task.kind)
-            if stage.results[task.index] is None:
+            if stage.results.is_none(task.index):
                 stage.results[task.index] = result
                 stage.left -= 1
                 self._count_bad(task, result.work, 1)
@@ -216,9 +217,9 @@ class Brain:
 
     # ------------------------------------------------------------ what is known
 
-    def results(self, kind: Kind) -> list[Result | None]:
-        """The accepted results so far, in task order."""
-        return list(self._of(kind).results)
+    def results(self, kind: Kind) -> Sequence[Result | None]:
+        """The accepted results so far, in task order, each made anew when it is read."""
+        return self._of(kind).results
 
     def state(self, task: TaskId) -> State:
         """Of one task."""
@@ -249,7 +250,7 @@ class Brain:
 
     def _check(self, stage: _Stage, task: _Task) -> None:
         running = sum(attempt.task == task.id for attempt in self._running.values())
-        if (task.state is State.DONE) != (stage.results[task.id.index] is not None):
+        if (task.state is State.DONE) == stage.results.is_none(task.id.index):
             raise self._impossible(task, "a result and DONE go together")
         if running != task.running or (running > 0) != (task.state is State.RUNNING) or running > 2:
             raise self._impossible(task, f"{running} attempts run")
@@ -338,7 +339,7 @@ class Brain:
 
     def _maps_done(self) -> list[Command]:
         """All maps are accepted: reduces that were made from other map results are not valid."""
-        self._inputs = inputs_digest([result for result in self._maps.results if result], self._reduce_code)
+        self._inputs = inputs_digest((result for result in self._maps.results if result), self._reduce_code)
         return [
             self._drop(self._reduces.task(index), result, "dropped: the maps have changed")
             for index, result in enumerate(self._reduces.results)
@@ -491,8 +492,9 @@ class Brain:
         return Start(attempt, inputs, careful, self._allowed(task.id), dict(task.skip), suspects)
 
 
-def inputs_digest(results: Sequence[Result], reduce_code: str = "") -> str:
+def inputs_digest(results: Iterable[Result], reduce_code: str = "") -> str:
     """Of all map results' contents, in map order, and of what they are reduced with."""
-    return hashlib.sha256(
-        "\n".join([reduce_code, *(result.digest for result in results)]).encode()
-    ).hexdigest()
+    state = hashlib.sha256(reduce_code.encode())
+    for result in results:
+        state.update(b"\n" + result.digest.encode())
+    return state.hexdigest()

@@ -113,11 +113,26 @@ class TextWriter(Writer):
         self._encoding = encoding
         self._errors = errors
 
-    def encode(self, record: Any) -> bytes | str:
-        """A line with its line feed, or a str that is to be one."""
+    def write(self, records: Iterable[Any]) -> None:
+        """Append records."""
+        lines: list[bytes | str] = []
+        for record in records:
+            if type(record) is str:
+                self.pairs = False
+                lines.append(record)
+            else:
+                lines.append(self.encode(record))
+            if len(lines) == _BATCH:
+                self._flush(lines)
+                lines = []
+        if lines:
+            self._flush(lines)
+
+    def encode(self, record: Any) -> bytes:
+        """A line with its line feed."""
         if type(record) is not tuple:
             self.pairs = False
-        return record if type(record) is str else self._line(record)
+        return self._line(record)
 
     def joined(self, lines: list[bytes | str]) -> bytes:
         """The bytes of lines. Raises RecordError for one of the str."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate, pairwise
 from typing import Any
@@ -64,7 +65,11 @@ def grouped(pairs: Pairs, told: Told | None = None) -> Iterator[list[tuple[Any, 
         done += cuts[-1]
         if told:
             told(keys, own)
-        yield list(zip(keys, [flat[one:next_] for one, next_ in pairwise(cuts)], strict=True))
+        if len(flat) == len(keys):
+            lists = [[value] for value in flat]
+        else:
+            lists = [flat[one:next_] for one, next_ in pairwise(cuts)]
+        yield list(zip(keys, lists, strict=True))
 
 
 def _in_key_order(pairs: Pairs) -> tuple[pl.DataFrame, pl.Series]:
@@ -107,10 +112,9 @@ def ordered(pairs: Pairs, sort_key: Callable[[Any], bytes]) -> Pairs:
 
 def batches(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
     """Ranges of groups that have about BATCH values together."""
-    start = rows = 0
-    for index, size in enumerate(sizes):
-        if rows and rows + size > BATCH:
-            yield start, index
-            start, rows = index, 0
-        rows += size
-    yield start, len(sizes)
+    ends = list(accumulate(sizes))
+    start = done = 0
+    while start < len(ends):
+        stop = max(start + 1, bisect_right(ends, done + BATCH, lo=start))
+        yield start, stop
+        start, done = stop, ends[stop - 1]

@@ -116,6 +116,13 @@ def read_segments(store: Store, segments: Segments) -> Iterator[Pairs]:
             yield Pairs(pl.read_ipc_stream(piece), keys, values)
 
 
+def read_chunk(store: Store, segments: Segments, chunk: Chunk) -> Pairs:
+    """The pairs of one chunk. Raises SegmentError as `read_segments` does."""
+    keys, values = segments.layout.split("|")
+    where = store, segments.map_index, segments.name, chunk.offset, chunk.length
+    return Pairs(pl.read_ipc_stream(read_intact(*where, chunk.digest)), keys, values)
+
+
 def _runs(index: Sequence[Chunk]) -> Iterator[tuple[int, int]]:
     """Ranges of chunks that lie one after another in the object: one read each, not too large."""
     start = 0

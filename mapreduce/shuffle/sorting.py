@@ -12,14 +12,15 @@ from __future__ import annotations
 import io
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import polars as pl
 
+from mapreduce.ordering import PREFIX, Range
 from mapreduce.shuffle.columns import Pairs, concat
 from mapreduce.shuffle.placing import first_not_before, key_order
 from mapreduce.shuffle.segments import encode
@@ -29,19 +30,19 @@ MOST_CHUNK = 2**20
 """Bytes of a chunk. Of every run one is held while slices are read."""
 
 
-class _Chunk(NamedTuple):
+class Piece(NamedTuple):
+    """A chunk of a run."""
+
     first: bytes
-    """Order bytes of the first row's key."""
-    offset: int
+    """Order bytes of the first row's key, or their beginning if there are more than ordering.PREFIX."""
     length: int
+    """Bytes."""
     rows: int
+    read: Callable[[], Pairs]
 
 
-@dataclass(frozen=True)
-class _Run:
-    chunks: list[_Chunk]
-    keys: str
-    values: str
+Run = Sequence[Piece]
+"""In key order."""
 
 
 class SortedRuns:
@@ -56,7 +57,7 @@ class SortedRuns:
         self._slice_bytes = slice_bytes
         runs = max(1, total // (2 * slice_bytes))
         self._chunk_bytes = min(MOST_CHUNK, max(LEAST_CHUNK, slice_bytes // runs))
-        self._runs: list[_Run] = []
+        self._runs: list[Run] = []
         self._size = 0
 
     def __enter__(self) -> SortedRuns:
@@ -75,40 +76,67 @@ class SortedRuns:
             return
         run = in_key_order(pairs)
         rows = max(1, self._chunk_bytes * len(run) // max(1, run.size))
-        chunks = []
+        pieces = []
         for start in range(0, len(run), rows):
-            piece = run.frame.slice(start, rows)
-            data = encode(piece)
+            frame = run.frame.slice(start, rows)
+            data = encode(frame)
             self._file.write(data)
-            chunks.append(_Chunk(key_order(run, start), self._size, len(data), piece.height))
+            read = partial(self._read, self._size, len(data), run.keys, run.values)
+            pieces.append(Piece(key_order(run, start), len(data), frame.height, read))
             self._size += len(data)
-        self._runs.append(_Run(chunks, run.keys, run.values))
+        self._runs.append(pieces)
+
+    def _read(self, offset: int, length: int, keys: str, values: str) -> Pairs:
+        # pread: a child that a function has forked shares the file's position.
+        data = os.pread(self._file.fileno(), length, offset)
+        return Pairs(pl.read_ipc_stream(io.BytesIO(data)), keys, values)
 
     def slices(self) -> Iterator[Slice]:
         """In key order. Each must be read before the next is asked for; what was not read is passed by."""
         self._file.flush()
-        cursors = [_Cursor(self._file, run) for run in self._runs]
-        for (low, alone), (high, _) in pairwise(self._borders()):
-            yield Slice(cursors, low, high, alone=alone)
+        return slices(self._runs, self._slice_bytes)
 
-    def _borders(self) -> list[tuple[bytes | None, bool]]:
-        """Where slices begin, and whether the one that begins there is a single key; None: the end."""
-        sizes: dict[bytes, int] = {}
-        for run in self._runs:
-            for chunk in run.chunks:
-                sizes[chunk.first] = sizes.get(chunk.first, 0) + chunk.length
-        borders: list[tuple[bytes | None, bool]] = [(b"", False)]
-        held = 0
-        for first in sorted(sizes):
-            if sizes[first] > self._slice_bytes:  # no key's order bytes begin with another's
-                borders += [(first, True), (first + b"\0", False)]
-                held = 0
-                continue
-            if held and held + sizes[first] > self._slice_bytes:
-                borders.append((first, False))
-                held = 0
-            held += sizes[first]
-        return [*borders, (None, False)]
+
+def slices(runs: Sequence[Run], slice_bytes: int, wanted: Range = (b"", None)) -> Iterator[Slice]:
+    """The pairs of the runs whose keys are in a range, about so many bytes at once, in key order.
+
+    A key with more is alone; there must be none if keys are longer than ordering.PREFIX. Each slice must be
+    read before the next is asked for; what was not read is passed by.
+    """
+    cursors = [_Cursor(run) for run in runs]
+    for (low, alone), (high, _) in pairwise(_borders(_sizes(runs), slice_bytes, wanted)):
+        yield Slice(cursors, low, high, alone=alone)
+
+
+def are_even(runs: Sequence[Run], slice_bytes: int) -> bool:
+    """No key has so many bytes that it could be alone."""
+    return max(_sizes(runs).values(), default=0) <= slice_bytes
+
+
+def _sizes(runs: Sequence[Run]) -> dict[bytes, int]:
+    """Bytes of the chunks that begin with each key."""
+    sizes: dict[bytes, int] = {}
+    for run in runs:
+        for piece in run:
+            sizes[piece.first] = sizes.get(piece.first, 0) + piece.length
+    return sizes
+
+
+def _borders(sizes: dict[bytes, int], slice_bytes: int, wanted: Range) -> list[tuple[bytes | None, bool]]:
+    """Where slices begin, and whether the one that begins there is a single key; last, where they end."""
+    low, end = wanted
+    borders: list[tuple[bytes | None, bool]] = [(low, False)]
+    held = 0
+    for first in sorted(sizes):
+        if sizes[first] > slice_bytes:  # no key's order bytes begin with another's
+            borders += [(first, True), (first + b"\0", False)]
+            held = 0
+            continue
+        if held and first > low and held + sizes[first] > slice_bytes:
+            borders.append((first, False))
+            held = 0
+        held += sizes[first]
+    return [*borders, (end, False)]
 
 
 class Slice:
@@ -129,21 +157,17 @@ class Slice:
 
     def size(self) -> tuple[int, int]:
         """Pairs and bytes, about, of a key that is alone."""
-        chunks = [chunk for cursor in self._cursors for chunk in cursor.chunks if chunk.first == self._low]
-        return sum(chunk.rows for chunk in chunks), sum(chunk.length for chunk in chunks)
+        pieces = [piece for cursor in self._cursors for piece in cursor.run if piece.first == self._low]
+        return sum(piece.rows for piece in pieces), sum(piece.length for piece in pieces)
 
 
 class _Cursor:
     """Reads a run from its beginning to its end."""
 
-    def __init__(self, file: BinaryIO, run: _Run) -> None:
-        self._file, self._run = file, run
+    def __init__(self, run: Run) -> None:
+        self.run = run
         self._next = 0
         self._held: Pairs | None = None
-
-    @property
-    def chunks(self) -> list[_Chunk]:
-        return self._run.chunks
 
     def take(self, low: bytes, high: bytes | None) -> Iterator[Pairs]:
         """The rows in [low, high), a chunk at a time; those before are passed by."""
@@ -159,16 +183,13 @@ class _Cursor:
 
     def _read(self, low: bytes, high: bytes | None) -> Pairs | None:
         """The next chunk that may have rows of the range; None if there is none before its end."""
-        chunks = self._run.chunks
-        while self._next + 1 < len(chunks) and chunks[self._next + 1].first < low:
+        run = self.run
+        while self._next + 1 < len(run) and run[self._next + 1].first < low[:PREFIX]:
             self._next += 1
-        if self._next == len(chunks) or (high is not None and chunks[self._next].first >= high):
+        if self._next == len(run) or (high is not None and run[self._next].first >= high):
             return None
-        chunk = chunks[self._next]
         self._next += 1
-        # pread: a child that a function has forked shares the file's position.
-        data = os.pread(self._file.fileno(), chunk.length, chunk.offset)
-        return Pairs(pl.read_ipc_stream(io.BytesIO(data)), self._run.keys, self._run.values)
+        return run[self._next - 1].read()
 
 
 def _rows(pairs: Pairs, start: int, stop: int) -> Pairs:

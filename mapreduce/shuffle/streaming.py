@@ -89,7 +89,7 @@ def sorted_runs(
 
     parts: in input order, small. total: bytes of them, about. join: makes one of the parts of a run.
     """
-    runs = SortedRuns(scratch, room.at_once // 4, total)
+    runs = SortedRuns(scratch, room.slice, total)
     held: list[Pairs] = []
     size = 0
     for part in parts:

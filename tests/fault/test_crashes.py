@@ -155,8 +155,10 @@ def test_one_crash_touches_no_other_task(does: Callable[[], None]) -> None:
 
 @pytest.mark.covers("U4", "ctypes.string_at(0): how soon a new worker is ready")
 def test_a_crashed_worker_is_soon_replaced() -> None:
+    """Sooner than an interpreter starts and imports what it needs, measured in turns."""
+    starting = [sys.executable, "-c", "import mapreduce.executors.preload"]
     with attempts(Job("ends", Records(["bad"]), on("bad", segfault), Sum())) as tried:
-        took = []
+        took, started = [], []
         for _ in range(5):
             attempt = tried.start()
             tried.until(lambda: tried.events and isinstance(tried.events[-1], WorkerGone), "it has crashed")
@@ -164,8 +166,11 @@ def test_a_crashed_worker_is_soon_replaced() -> None:
             tried.until(lambda: isinstance(tried.events[-1], WorkerReady), "another is ready")
             took.append(time.monotonic() - begin)
             assert tried.end_of(attempt).error.place == "crash:-11"
-    print(f"median {statistics.median(took) * 1000:.0f} ms")
-    assert statistics.median(took) < 1.0, "100 ms on a machine of one's own"
+            begin = time.monotonic()
+            subprocess.run(starting, check=True, timeout=60)
+            started.append(time.monotonic() - begin)
+    print(f"medians {statistics.median(took) * 1000:.0f} and {statistics.median(started) * 1000:.0f} ms")
+    assert statistics.median(took) < statistics.median(started)
 
 
 def test_workers_find_all_that_they_need_already_imported() -> None:

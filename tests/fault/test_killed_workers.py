@@ -154,12 +154,17 @@ def test_an_idle_worker_killed_loses_nothing() -> None:
 NUMBERS = [str(number) for number in range(64)]
 
 
-def slowly(seconds: float) -> Job:
-    """64 tasks that take a moment each, and note who does them."""
+def slowly(seconds: float, until: str = "") -> Job:
+    """64 tasks that take a moment each, and note who does them.
+
+    until: a file that the second half of them waits for.
+    """
 
     def mapper(number: str) -> Any:
         note(f"map {number} {os.getpid()}")
         time.sleep(seconds)
+        if until and int(number) >= len(NUMBERS) // 2:
+            wait_in_function(until)
         yield int(number) % 5, int(number)
 
     return Job("storm", Records(NUMBERS, split_size=1), mapper, Sum(), "out", shards=2)
@@ -177,7 +182,14 @@ def killers(work: Any) -> Iterator[list[int]]:
     """A thread beside the run, that kills; the processes that it has killed."""
     killed: list[int] = []
     over = threading.Event()
-    thread = threading.Thread(target=work, args=(killed, over))
+
+    def kill_all() -> None:
+        try:
+            work(killed, over)
+        finally:
+            Path("killed").touch()
+
+    thread = threading.Thread(target=kill_all)
     thread.start()
     try:
         yield killed
@@ -218,17 +230,17 @@ def one_each_second(killed: list[int], over: threading.Event) -> None:
 
 
 STORMS = [
-    pytest.param(a_third, 6, 0.02, marks=pytest.mark.covers("W2", "a third of six workers at once")),
-    pytest.param(every_worker_once, 3, 0.02, marks=pytest.mark.covers("W2", "every one of three once")),
-    pytest.param(one_each_second, 2, 0.1, marks=pytest.mark.covers("W2", "one of two each second")),
+    pytest.param(a_third, 6, "killed", marks=pytest.mark.covers("W2", "a third of six workers at once")),
+    pytest.param(every_worker_once, 3, "killed", marks=pytest.mark.covers("W2", "every one of three once")),
+    pytest.param(one_each_second, 2, "", marks=pytest.mark.covers("W2", "one of two each second")),
 ]
 
 
-@pytest.mark.parametrize(("work", "workers", "seconds"), STORMS)
-def test_a_run_whose_workers_are_killed_completes(work: Any, workers: int, seconds: float) -> None:
+@pytest.mark.parametrize(("work", "workers", "until"), STORMS)
+def test_a_run_whose_workers_are_killed_completes(work: Any, workers: int, until: str) -> None:
     watcher = Watcher()
     with killers(work) as killed:
-        result = run(slowly(seconds), workers=workers, observers=[watcher])
+        result = run(slowly(0.02 if until else 0.1, until), workers=workers, observers=[watcher])
     assert len(killed) >= 2
     lost = [end for end in watcher.ended if end.outcome != "succeeded"]
     assert {end.kind for end in lost} <= {"WorkerKilled"}

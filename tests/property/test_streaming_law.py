@@ -1,8 +1,9 @@
 """A shard that is streamed gives the groups that it gives as a whole, however it is cut and read."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,7 +11,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import event, example, given
 from hypothesis import strategies as st
 from property.strategies import exact
 
@@ -19,7 +20,7 @@ from mapreduce.aggregates import Aggregate, CollectSet, Count, CountDistinct, Su
 from mapreduce.errors import UserFunctionError
 from mapreduce.keys import normal_key, order_bytes
 from mapreduce.model import Segments
-from mapreduce.ordering import TotalOrder
+from mapreduce.ordering import TotalOrder, index_within
 from mapreduce.reducer import Shard
 from mapreduce.room import Room
 from mapreduce.shuffle import groups, sorting
@@ -101,6 +102,50 @@ def test_groups_of_slices(by_key: bool, maps: list[Any], run_rows: int, at_once:
             assert exact(found) == exact([(key, values[:most]) for key, values in expected])
             assert rows == sum(map(len, maps))
         assert sorted(folder.iterdir()) == files, "nothing is left behind"
+
+
+LONG = "x" * 80
+"""Keys that begin with it are told apart behind what an index keeps of a key."""
+RANGED = [*KEYS, "", LONG, LONG + "a", LONG + "b", "x" * 62, "x" * 63, "x" * 64, "x" * 65]
+
+
+@given(
+    maps=st.lists(
+        st.lists(st.tuples(st.sampled_from(RANGED), st.integers(0, 99)), min_size=1, max_size=40),
+        min_size=1,
+        max_size=4,
+    ),
+    run_rows=st.sampled_from([1, 7, 100]),
+    at_once=st.sampled_from([3_000, 20_000, 60_000]),
+    borders=st.tuples(st.sampled_from([None, *RANGED]), st.sampled_from([None, *RANGED])),
+)
+@example([[(LONG + "b", 0), (LONG + "b", 1)]], 100, 60_000, (LONG + "b", LONG + "c"))
+def test_groups_of_runs_that_are_stored_in_key_order(
+    maps: list[Any], run_rows: int, at_once: int, borders: tuple[Any, Any]
+) -> None:
+    low, high = sorted(order_bytes(key) if key is not None else b"" for key in borders)
+    expected = [
+        group
+        for group in grouped(maps)
+        if low <= order_bytes(group[0]) and (not high or order_bytes(group[0]) < high)
+    ]
+    with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(room, "MOST", at_once)
+        inputs = [
+            replace(segments, index=part)
+            for segments in stored(name, maps, run_rows, TotalOrder())
+            if (part := index_within(segments.index, (low, high or None)))
+        ]
+        shard = Shard(0, LocalStore(Path(name)), inputs, (low, high or None), Room(), Path(name))
+        given = shard.slices(lambda *_: None)
+        event("merged" if given else "refused")
+        if given:
+            found = [(key, values) for key, values, _ in groups_of(given, 1_000)]
+            assert exact(found) == exact(expected)
+
+
+def range_of(low: bytes, high: bytes) -> Callable[[bytes], bool]:
+    return lambda key: low <= key and (not high or key < high)
 
 
 def groups_of(slices: Iterator[Slice], most: int) -> Iterator[tuple[Any, list[Any], int]]:
