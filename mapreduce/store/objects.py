@@ -98,15 +98,18 @@ class ObjectStore:
         try:
             self._bucket.put(key, data, exclusive=True)
         except StorageError as error:
-            return self._holds(key, data, error)
+            return self._is_ours(key, error, lambda: self._bucket.get(key, 0, None) == data)
         return True
 
-    def _holds(self, key: str, data: bytes, error: StorageError) -> bool:
-        """Whether the object has these bytes, after an answer that was no yes. Raises if that is unknown."""
+    def _is_ours(self, key: str, error: StorageError, seen: Callable[[], bool]) -> bool:
+        """Whether an object is ours by what is `seen`, after an answer that was no yes.
+
+        Raises if that stays unknown, and if another try may tell.
+        """
         if not _is_unsure(error):
             raise error
         try:
-            return self._bucket.get(key, 0, None) == data
+            return seen()
         except FileNotFoundError:
             if _is_taken(error):
                 error = _gone(self._shown(key))
@@ -153,18 +156,12 @@ class ObjectStore:
 
     @contextmanager
     def _settling(self, key: str, token: str) -> Iterator[None]:
-        """An answer that is no yes is none of these errors if the object is ours."""
+        """An answer that is no yes is no error if the object is the one with the token."""
         try:
             yield
         except StorageError as error:
-            if not (_is_unsure(error) and self._is_ours(key, token)):
+            if not self._is_ours(key, error, lambda: self._bucket.token(key) == token):
                 raise
-
-    def _is_ours(self, key: str, token: str) -> bool:
-        try:
-            return self._bucket.token(key) == token
-        except (FileNotFoundError, StorageError):
-            return False
 
     def _send_in_parts(self, key: str, stream: BinaryIO, size: int) -> None:
         if not self._obeys_in_parts_too():
@@ -184,9 +181,12 @@ class ObjectStore:
 
             self._patience.repeat(complete)
         except BaseException:
-            with suppress(StorageError, FileNotFoundError):  # the error at hand says more
-                self._bucket.abandon(key, upload)
+            self._abandon(key, upload)
             raise
+
+    def _abandon(self, key: str, upload: str) -> None:
+        with suppress(StorageError):  # the error at hand says more
+            self._bucket.abandon(key, upload)
 
     def _send_parts(self, key: str, upload: str, stream: BinaryIO, size: int) -> list[str]:
         part_size = max(self._part_size, -(-size // MOST_PARTS))
@@ -199,20 +199,25 @@ class ObjectStore:
     def _obeys_in_parts_too(self) -> bool:
         """Whether a name that is taken stays as it is when an upload is completed under it; asked once."""
         if self._obeys_in_parts is None:
-            key = self._key(layout.probe_name(secrets.token_hex(8)))
-            try:
-                self._bucket.put(key, b"first", exclusive=True)
-                upload = self._bucket.begin(key, "")
-                tag = self._bucket.part(key, upload, 1, b"second")
-                with suppress(StorageError):
-                    self._bucket.complete(key, upload, [tag], exclusive=True)
-                with suppress(StorageError, FileNotFoundError):
-                    self._bucket.abandon(key, upload)
-                self._obeys_in_parts = self._bucket.get(key, 0, None) == b"first"
-            finally:
-                with suppress(StorageError):
-                    self._bucket.delete(key)
+            self._obeys_in_parts = self._patience.repeat(self._try_in_parts)
         return self._obeys_in_parts
+
+    def _try_in_parts(self) -> bool:
+        key = self._key(layout.probe_name(secrets.token_hex(8)))
+        try:
+            self._bucket.put(key, b"first", exclusive=True)
+            upload = self._bucket.begin(key, "")
+            tag = self._bucket.part(key, upload, 1, b"second")
+            try:
+                self._bucket.complete(key, upload, [tag], exclusive=True)
+            except StorageError as error:
+                self._abandon(key, upload)
+                if not _is_taken(error):
+                    raise
+            return self._bucket.get(key, 0, None) == b"first"
+        finally:
+            with suppress(StorageError):
+                self._bucket.delete(key)
 
     def read(self, name: str, start: int = 0, length: int | None = None) -> bytes:
         key = self._key(name)
@@ -267,8 +272,8 @@ def _is_taken(error: StorageError) -> bool:
 
 
 def _is_unsure(error: StorageError) -> bool:
-    """Whether the object may be there, and be ours."""
-    return _is_taken(error) or may_pass(error)
+    """Whether the object may be there, and be ours: an upload that is gone was completed, or dropped."""
+    return may_pass(error) or isinstance(error.__cause__, (FileExistsError, FileNotFoundError))
 
 
 def _gone(where: str) -> StorageError:

@@ -150,6 +150,23 @@ def test_a_file_that_arrived_is_recognised_by_its_token(
     assert bucket.requests == {"put": 1, "token": 1}
 
 
+def test_a_file_that_may_have_arrived_is_looked_for_until_it_is_known(
+    store: ObjectStore, bucket: MemoryBucket
+) -> None:
+    bucket.faults = {"put": [("after", failure(errno.EEXIST))], "token": [failure(errno.EBUSY)]}
+    write_new(store)
+    assert store.read("a") == b"mine"
+    assert bucket.requests["put"] == 2
+
+
+def test_a_new_file_whose_name_was_taken_and_is_free_again_is_sent_again(
+    store: ObjectStore, bucket: MemoryBucket
+) -> None:
+    bucket.faults["put"] = [failure(errno.EEXIST)]
+    write_new(store)
+    assert store.read("a") == b"mine"
+
+
 def test_equal_bytes_of_another_are_not_ones_own_file(store: ObjectStore, bucket: MemoryBucket) -> None:
     write_new(store)
     with pytest.raises(StorageError) as caught:
@@ -203,6 +220,16 @@ def test_a_store_is_asked_once_whether_it_obeys_in_parts(bucket: MemoryBucket) -
     assert bucket.requests["part"] == 2 + 1
 
 
+@pytest.mark.parametrize("request_", ["put", "begin", "part", "get"])
+def test_the_question_whether_a_store_obeys_in_parts_is_asked_again(
+    bucket: MemoryBucket, request_: str
+) -> None:
+    bucket.faults[request_] = [failure(errno.EBUSY)]
+    store = store_on(bucket, largest_put=5_000)
+    write_new(store, LARGE)
+    assert store.list() == ["a"]
+
+
 def test_a_large_file_takes_nobodys_name(bucket: MemoryBucket) -> None:
     store = store_on(bucket, largest_put=5_000)
     store.put("a", b"theirs")
@@ -231,6 +258,23 @@ def test_a_completion_that_was_done_is_a_success(bucket: MemoryBucket, number: i
     bucket.faults["complete"] = [("after", failure(number))]
     write_new(store, LARGE)
     assert store.read("a") == LARGE
+
+
+def test_a_completion_that_may_have_been_done_is_looked_for_until_it_is_known(bucket: MemoryBucket) -> None:
+    store = store_on(bucket, largest_put=5_000)
+    write_new(store, LARGE)
+    store.delete("a")
+    bucket.faults = {"complete": [("after", failure(errno.ECONNRESET))], "token": [failure(errno.EBUSY)]}
+    write_new(store, LARGE)
+    assert store.read("a") == LARGE
+
+
+def test_an_error_does_not_count_as_a_condition_that_is_obeyed() -> None:
+    bucket = MemoryBucket(obeys_in_parts=False)
+    bucket.faults["complete"] = [failure(errno.EBUSY)]
+    with pytest.raises(StorageError, match="ignores conditions"):
+        write_new(store_on(bucket, largest_put=5_000), LARGE)
+    assert not bucket.uploads
 
 
 def test_a_part_that_passes_is_sent_again_and_one_that_stays_drops_the_upload(bucket: MemoryBucket) -> None:
