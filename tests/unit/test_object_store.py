@@ -338,6 +338,7 @@ def test_a_name_that_a_bucket_cannot_hold_is_refused(
     assert not bucket.requests
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of forks beside threads
 def test_a_forked_child_does_not_finish_its_parents_file(store: ObjectStore, bucket: MemoryBucket) -> None:
     with store.new_file("a") as stream:
         stream.write(b"parent")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import broken_stores
 import pytest
+from broken_stores import FOUND_BY
 from buckets import MemoryBucket, store_on
 
 from mapreduce.protocols import Store
@@ -53,3 +58,14 @@ class TestObjectStoreThatSendsInParts(StoreSuite):
     @pytest.fixture
     def make(self) -> Callable[[], Store]:
         return partial(store_on, MemoryBucket(), largest_put=2_500)
+
+
+def test_the_suite_finds_each_mistake_of_a_store(tmp_path: Path) -> None:
+    wanted = " or ".join(sorted(set(FOUND_BY.values())))
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=no", "-rf", "-k", wanted]
+    ended = subprocess.run(
+        [*command, broken_stores.__file__], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    failed = re.findall(r"^FAILED \S+::Test(\w+)::(\w+)", ended.stdout, re.MULTILINE)
+    for kind, test in FOUND_BY.items():
+        assert any(name == kind.__name__ and test in found for name, found in failed), (kind, ended.stdout)
