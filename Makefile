@@ -23,7 +23,7 @@ NONE := $(if $(ARGS),|| [ $$? = 5 ]) # what ARGS choose may all lie in one of th
 REST := $(filter-out $(FIRST) tests/__pycache__, $(patsubst %/,%,$(wildcard tests/*/)))
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types layers matrix unit tests sweep format errors bench bench-full lock clean
+.PHONY: help demo test test-system lint types layers matrix unit tests sweep format errors bench bench-full lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
@@ -55,13 +55,17 @@ matrix: $(VENV)/.dev ## which test covers which row of the fault matrix; fails i
 
 tests: $(VENV)/.dev ## pytest with coverage; ARGS='-k name' chooses
 	@echo tests
-	@$(BIN)/python -m pytest -q -m 'not sweep' -n auto --cov --cov-report= $(FIRST) $(ARGS) $(NONE)
-	@$(BIN)/python -m pytest -q -m 'not sweep' -n auto --cov --cov-append --cov-report= $(REST) $(ARGS) $(NONE)
+	@$(BIN)/python -m pytest -q -m 'not sweep and not system' -n auto --cov --cov-report= $(FIRST) $(ARGS) $(NONE)
+	@$(BIN)/python -m pytest -q -m 'not sweep and not system' -n auto --cov --cov-append --cov-report= $(REST) $(ARGS) $(NONE)
 	@echo "coverage: $$($(BIN)/coverage report --format=total) %"
 
 sweep: $(VENV)/.dev ## faults at every moment and in every operation: minutes; ARGS='-k name' chooses
 	@echo sweep
 	@$(BIN)/python -m pytest -q -m sweep -n auto tests $(ARGS)
+
+test-system: $(VENV)/.system ## stores on real servers, which the tests start; ARGS='-k name' chooses
+	@echo test-system
+	@$(BIN)/python -m pytest -q -m system tests/system $(ARGS)
 
 unit: $(VENV)/.dev ## the unit tests alone; ARGS='-k name' chooses
 	@$(BIN)/python -m pytest -q tests/unit $(ARGS)
@@ -82,6 +86,7 @@ lock: $(VENV)/.made ## resolve the lock files anew; LOCKFLAGS=--upgrade takes th
 	@$(PIP) install uv
 	@$(LOCK) pyproject.toml -o requirements/runtime.txt
 	@$(LOCK) pyproject.toml --group dev --all-extras -c requirements/runtime.txt -o requirements/dev.txt
+	@$(LOCK) --group system -c requirements/dev.txt -o requirements/system.txt
 	@$(LOCK) --group build -c requirements/dev.txt -o requirements/build.txt
 	@for name in $(BENCHED); do \
 		$(LOCK) --group bench-$$name -c requirements/dev.txt -o requirements/bench-$$name.txt || exit 1; done
@@ -108,6 +113,11 @@ $(VENV)/.runtime: requirements/runtime.txt requirements/build.txt pyproject.toml
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 	@echo 'install: tools'
 	@$(LOCKED) -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/.system: requirements/system.txt $(VENV)/.dev
+	@echo 'install: servers'
+	@$(LOCKED) -r requirements/system.txt
 	@touch $@
 
 .venv-bench-%/.made: requirements/bench-%.txt

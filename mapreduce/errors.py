@@ -29,6 +29,7 @@ MapReduceError
 │   └── NoWorkers             no worker process can be started
 ├── StorageError              mend the machine: disk, permissions, descriptors
 │   ├── SegmentError          intermediate data is gone or damaged
+│   ├── StoreNotSafe          take another store: this one breaks a promise
 │   └── WorkDamaged           a run's plan can't be read: it can't be resumed
 ├── ManifestError             the output is not what its manifest says
 ├── SinkError                 the result stands; somebody was not told
@@ -317,6 +318,13 @@ class SegmentError(StorageError):
     def to_plain(self) -> dict[str, str]:
         """The fields of the root, and the map's index."""
         return {**super().to_plain(), "map_index": str(self.map_index)}
+
+
+class StoreNotSafe(StorageError):
+    """A store that several hosts are to share lets two of them win one name, or breaks another promise."""
+
+    retry = Retry.NEVER
+    advice = "Take a store that obeys conditional writes, or a shared folder."
 
 
 class WorkDamaged(StorageError):

@@ -143,7 +143,7 @@ def publish(store: Store, data: bytes, *, overwrite: bool) -> None:
         store.put(layout.MANIFEST, data)
     elif not store.create(layout.MANIFEST, data):
         raise OutputExists(
-            f"{store.root} got a result of another run meanwhile.",
+            f"{store.url} got a result of another run meanwhile.",
             hint="Look at it with `mapreduce show`, or run again with --overwrite.",
         )
 

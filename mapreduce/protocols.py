@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
-from typing import Any, BinaryIO, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Literal, Protocol, runtime_checkable
 
 from mapreduce.errors import MapReduceError
 from mapreduce.events import Event, Printed, Reported
@@ -139,15 +139,43 @@ class Sink(Protocol):
         """Tell of a JobResult; `key` is the same at every repetition. May raise anything."""
 
 
+@dataclass(frozen=True)
+class Capabilities:
+    """What a kind of store promises beyond the protocol, for those that wait on names of others."""
+
+    kind: str
+    """For messages: "folder", "memory", "S3"."""
+    exclusive: bool = True
+    """Of several that create one name exactly one wins, wherever they run. Without it a store can serve
+    one coordinator at most."""
+    listed_after: float = 0.0
+    """Seconds after which a new name is in every list."""
+    missing_for: float = 0.0
+    """Seconds for which a name that was read too early may seem to be missing, though it is there."""
+    wait_by: Literal["read", "list"] = "list"
+    """How to wait for the next name in a row: `read` it until it is there, or `list` its directory."""
+    largest_put: int | None = None
+    """Bytes of an object that is sent as one; None where there is no limit."""
+    paid: bool = False
+    """Requests cost money: ask seldom, and put much into one object."""
+
+
 class Store(Protocol):
     """Whole objects under names with one writer each. Names are relative and use "/".
 
-    Every write is durable when it returns, unless it is said to be otherwise. All but `new_file` may
-    be repeated after an error. All raise StorageError, whose cause is the OSError where there is one;
-    a missing object is FileNotFoundError from `read` and nothing else.
+    No part of a name is empty, "." or ".."; others raise StorageError. Every write is durable when it
+    returns, unless it is said to be otherwise. All but `new_file` may be repeated after an error. All raise
+    StorageError, whose cause is the OSError where there is one; a missing object is FileNotFoundError from
+    `read` and nothing else: an answer that may be wrong, or none, never counts as missing.
     """
 
-    root: Path
+    @property
+    def url(self) -> str:
+        """Where it is, for messages and for `open_store`: a folder, or a URL without any secret."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it promises, and how others are to be waited for."""
 
     def put(self, name: str, data: bytes) -> None:
         """Write an object whole: readers see all of it or nothing."""

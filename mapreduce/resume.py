@@ -64,11 +64,13 @@ def write_plan(store: Store, number: int, plan: Plan, invocation: Invocation | N
     """Record what is to be done, before it is begun. Raises StorageError."""
     record = seal({"format": FORMAT, "plan": plan, "invocation": invocation})
     if not store.create(layout.plan_name(number), record):
-        raise WorkDamaged(f"{store.root / layout.plan_name(number)} was written by another process.")
+        raise WorkDamaged(
+            f"{layout.shown(store.url, layout.plan_name(number))} was written by another process."
+        )
 
 
 def _read_plan(store: Store, name: str) -> tuple[Plan, Invocation | None]:
-    where = store.root / name
+    where = layout.shown(store.url, name)
     try:
         fields = unseal(store.read(name))
     except (ValueError, FileNotFoundError) as error:
@@ -81,7 +83,7 @@ def _read_plan(store: Store, name: str) -> tuple[Plan, Invocation | None]:
     return from_plain(Plan, fields["plan"]), from_plain(Invocation | None, fields["invocation"])
 
 
-def _damaged(where: Path, why: str) -> WorkDamaged:
+def _damaged(where: str, why: str) -> WorkDamaged:
     return WorkDamaged(
         f"{where}, the plan of a run that did not end, is damaged: {why}.",
         hint="The run can't go on: start afresh with --new.",
@@ -150,7 +152,7 @@ def _committed(place: Place, store: Store) -> Manifest | None:
     if published is not None:
         return published
     try:
-        manifest = manifests.parse(store.read(layout.COMMIT), store.root / layout.COMMIT)
+        manifest = manifests.parse(store.read(layout.COMMIT), layout.shown(store.url, layout.COMMIT))
     except FileNotFoundError:
         return None
     except ManifestError as error:

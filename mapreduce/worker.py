@@ -51,7 +51,8 @@ class Workbench:
         self.output = as_output(job.output)
         self.run_id: str = setup["run_id"]
         self.shards: int = setup["shards"]
-        self.store = open_store(Path(setup["run"]), who="worker")
+        self._folder = Path(setup["run"])
+        self.store = open_store(self._folder, who="worker")
         self.parts = open_store(Path(setup["output"]), self.run_id, "worker")
         self._last_record = last_record
 
@@ -64,7 +65,7 @@ class Workbench:
         context = Context(self.job.side, lambda: self._scratch(request["nonce"]), last)
         stage = self._stage(request)
         try:
-            with storage_errors("write to", self.store.root):
+            with storage_errors("write to", self.store.url):
                 result = stage(request, context, report)
             counters = dict(context.counters)
         except MapReduceError:
@@ -89,7 +90,7 @@ class Workbench:
         return replace(result, work=work, counters=counters)
 
     def _scratch(self, nonce: str) -> Path:
-        path = self.store.root / layout.scratch_name(nonce)
+        path = self._folder / layout.scratch_name(nonce)
         path.mkdir(mode=0o700, parents=True)
         return path
 
@@ -159,7 +160,7 @@ class Workbench:
         wanted = tuple(request["range"]) if request["range"] else None
         with self._part(request["index"], request["nonce"]) as part:
             room = Room(request.get("memory"))
-            shard = Shard(request["index"], self.store, inputs, wanted, room, self.store.root)
+            shard = Shard(request["index"], self.store, inputs, wanted, room, self._folder)
             work = run_reduce(self.job, shard, part.writer, context, report)
         return self._handed_in(part, work, request["inputs"])
 
@@ -176,7 +177,7 @@ class Workbench:
 
     def _writer(self, stream: BinaryIO) -> RecordWriter:
         if isinstance(self.output, Parquet):
-            writer = self.output.writer(stream, self.store.root)
+            writer = self.output.writer(stream, self._folder)
         else:
             writer = self.output.writer(stream)
         if not self.job.key_names:

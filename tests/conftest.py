@@ -3,6 +3,7 @@
 HYPOTHESIS_PROFILE: `dev` (the default), `ci` (more examples) or `thorough` (as many as a night takes).
 A failure prints the blob that replays it, and `--hypothesis-seed=N` replays a whole run.
 MAPREDUCE_REAL_LOGS: a folder with logs of real servers; tests that read them are skipped without it.
+MAPREDUCE_NO_SKIPS=1: a skipped test fails, unless tests/skips.toml gives its reason.
 """
 
 import os
@@ -11,6 +12,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from skips import pytest_make_collect_report, pytest_runtest_makereport
+
+__all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]  # hooks
 
 COMMON = settings(
     deadline=None,

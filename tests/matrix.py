@@ -19,7 +19,7 @@ GROUPS = {
     "D": range(1, 14),
     "W": (1, 2, 3, 4, 8),
     "C": (1, 2, 5, 6, 7, 8, 10),
-    "S": (1, 5, 6, 7, 8, 9, 11, 13),
+    "S": (1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 13),
 }
 """Rows that need a test. U functions, K keys and values, D inputs, W workers, C coordinator, S storage."""
 ROOT = Path(__file__).resolve().parents[1]

@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from mapreduce.codec import from_plain, seal, unseal
@@ -65,7 +64,7 @@ class AcceptanceLog:
         entry = seal({"format": FORMAT, "accepted": accepted})
         name = layout.log_name(self._session, self.entries)
         if not self._store.create(name, entry, durable=False):
-            raise StorageError(f"{self._store.root / name} was written by another process.")
+            raise StorageError(f"{layout.shown(self._store.url, name)} was written by another process.")
 
 
 class Unlogged:
@@ -118,7 +117,7 @@ def read_log(store: Store, read: Callable[[str], bytes] | None = None) -> Accept
         ]
         last = numbers
         found.sessions = max(found.sessions, session)
-        entry = _parse((read or store.read)(name), store.root / name)
+        entry = _parse((read or store.read)(name), layout.shown(store.url, name))
         if entry is None:
             found.damaged.append(name)
             continue
@@ -127,7 +126,7 @@ def read_log(store: Store, read: Callable[[str], bytes] | None = None) -> Accept
     return found
 
 
-def _parse(data: bytes, where: Path) -> list[Acceptance] | None:
+def _parse(data: bytes, where: str) -> list[Acceptance] | None:
     """The acceptances of an entry; None if it is not what was written."""
     try:
         entry: dict[str, Any] = unseal(data)

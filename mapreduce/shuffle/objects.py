@@ -12,7 +12,7 @@ from mapreduce.errors import SegmentError, StorageError
 from mapreduce.model import Sample, Segments
 from mapreduce.ordering import Sketch
 from mapreduce.protocols import Store
-from mapreduce.store.retrying import may_pass
+from mapreduce.store.patience import may_pass
 
 REREADS = 3
 """Of bytes that differ from their digest, before their map is run again: the error may pass."""

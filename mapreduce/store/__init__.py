@@ -5,23 +5,48 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from mapreduce.errors import JobError
 from mapreduce.protocols import Store
 from mapreduce.store.local import LocalStore
+from mapreduce.store.patience import Budget, Patience
 from mapreduce.store.retrying import RetryingStore
+from mapreduce.store.urls import is_url
 
 FAULTS = "MAPREDUCE_FAULTS"
 """The environment variable whose rules make every store faulty (see `mapreduce.store.faulty`)."""
 
 
-def open_store(root: Path, writer: str = "somebody-00000000", who: str = "coordinator") -> Store:
-    """The store of a directory, which need not exist yet.
+def open_store(
+    place: Path | str, writer: str = "somebody-00000000", who: str = "coordinator", *, profile: str = ""
+) -> Store:
+    """The store of a folder, which need not exist yet, or of `s3://bucket/prefix`.
 
     writer: the run that writes, as a part of the names of unfinished files.
-    who: "coordinator" or "worker", for rules about faults. Raises JobError for a rule that is not one.
+    who: "coordinator" or "worker", for rules about faults.
+    profile: the name of one that opens URLs.
+    Raises JobError for a URL or a rule that is not one. Nothing is read or written: `check_store` asks a
+    store that several hosts share whether it keeps its promises.
     """
-    local: Store = LocalStore(root, writer)
+    store, patience = _opened(place, writer, profile)
     if os.environ.get(FAULTS):
         from mapreduce.store.faulty import FaultyStore, environment_rules
 
-        local = FaultyStore(local, environment_rules(), who)
-    return RetryingStore(local)
+        store = FaultyStore(store, environment_rules(), who)
+    return RetryingStore(store, patience)
+
+
+def _opened(place: Path | str, writer: str, profile: str) -> tuple[Store, Patience]:
+    scheme, _, path = str(place).partition("://") if isinstance(place, str) else ("", "", "")
+    if isinstance(place, Path) or not is_url(place):
+        return LocalStore(Path(place), writer), Patience()
+    if scheme == "file":
+        return LocalStore(Path(path), writer), Patience()
+    if scheme != "s3":
+        raise JobError(
+            f"There is no store for {scheme}:// URLs.", hint="Give a folder, or s3://bucket/prefix."
+        )
+    from mapreduce.store.s3 import open_bucket
+
+    # A bucket that throttles does so for seconds.
+    patience = Patience(8, pause=0.1, budget=Budget())
+    return open_bucket(place, profile, patience), patience

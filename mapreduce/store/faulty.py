@@ -14,9 +14,16 @@ times=  once (the default), or always: that operation and all later ones
 once=   a file: the rule fires only if it can create it, so once over all processes
 do=     what happens:
 
-eio, enospc, edquot, erofs, estale, emfile, timeout, reset
-             the operation is not done; StorageError, with the OSError as its cause
+eio, enospc, edquot, erofs, estale, emfile, eacces, ebusy, timeout, reset
+             the operation is not done; StorageError, with the OSError as its cause (ebusy is what a
+             bucket's "slow down" is)
 lost_reply   it is done; StorageError with a time-out as its cause
+late:N       a write is not done, StorageError with a time-out as its cause; but it is done when N more
+             operations have begun, whoever was there in the meantime
+twice:N      a put or create is done, and once more when N more operations have begun
+overwrite    a create replaces what is there and says True: a store that ignores the condition
+stale:K      a list lacks the K names that were written last
+missing      a read raises FileNotFoundError, as if it was looked for too early; else nothing
 short        a read gives half of the bytes: a range is a StorageError then; else nothing
 flip         a read gives one bit flipped; else nothing
 stall:SECONDS
@@ -28,150 +35,31 @@ torn         half of the bytes are written to an unfinished file, then SIGKILL; 
 note:FILE    it is done; a line "who op name" is appended to the file
 
 For `new_file` this happens at the end of the block, when the object would appear; but `kill_before` and
-`note` at its beginning. All rules that match an operation count it, and those that fire act in their order.
+`note` at its beginning. What "operations" and "written last" mean counts over all stores of a process that
+share the rules. All rules that match an operation count it, and those that fire act in their order.
 """
 
 from __future__ import annotations
 
 import errno
+import io
 import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
 from typing import BinaryIO, NoReturn, TypeVar
 
-from mapreduce.errors import JobError, StorageError
-from mapreduce.protocols import Store
-from mapreduce.store import FAULTS
+from mapreduce.errors import StorageError
+from mapreduce.protocols import Capabilities, Store
+from mapreduce.store import FAULTS, layout
 from mapreduce.store.local import short_read, storage_error
+from mapreduce.store.rules import ERRORS, Rule, Rules
 
-OPERATIONS = ("put", "create", "new_file", "read", "list", "delete")
-WHO = ("coordinator", "worker")
-TIMES = ("once", "always")
-ERRORS = {
-    "eio": errno.EIO,
-    "enospc": errno.ENOSPC,
-    "edquot": errno.EDQUOT,
-    "erofs": errno.EROFS,
-    "estale": errno.ESTALE,
-    "emfile": errno.EMFILE,
-    "timeout": errno.ETIMEDOUT,
-    "reset": errno.ECONNRESET,
-}
-_PLAIN = (*ERRORS, "lost_reply", "short", "flip", "kill_before", "kill_after", "torn")
-_ALLOWED = {
-    "op": ", ".join((*OPERATIONS, "*")),
-    "path": "a part of a name",
-    "who": ", ".join((*WHO, "*")),
-    "nth": "a number from 1",
-    "times": ", ".join(TIMES),
-    "once": "a file",
-    "do": ", ".join((*_PLAIN, "stall:SECONDS", "note:FILE")),
-}
 _ACTIONS = {"read": "read", "list": "list", "delete": "delete"}
 """How messages name an operation; all others write."""
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One fault: when it fires, and what it does."""
-
-    do: str
-    op: str = "*"
-    path: str = ""
-    who: str = "*"
-    nth: int = 1
-    times: str = "once"
-    once: str = ""
-
-    @property
-    def argument(self) -> str:
-        """What follows the colon in `do`."""
-        return self.do.partition(":")[2]
-
-    def matches(self, who: str, op: str, name: str) -> bool:
-        """Whether the rule is about such an operation."""
-        return self.op in ("*", op) and self.who in ("*", who) and self.path in name
-
-
-class Rules:
-    """Rules, and how many operations each has seen. Stores that share them count together."""
-
-    def __init__(self, text: str) -> None:
-        """Raises JobError, with the values that are allowed, for a text that is not rules."""
-        self.text = text
-        self._rules = [_parsed(rule.strip()) for rule in text.split(";") if rule.strip()]
-        self._seen = [0] * len(self._rules)
-
-    def fired(self, who: str, op: str, name: str) -> tuple[Rule, ...]:
-        """Count an operation; the rules that fire for it, in their order."""
-        found = []
-        for index, rule in enumerate(self._rules):
-            if rule.matches(who, op, name):
-                self._seen[index] += 1
-                if self._is_due(rule, self._seen[index]):
-                    found.append(rule)
-        return tuple(found)
-
-    @staticmethod
-    def _is_due(rule: Rule, seen: int) -> bool:
-        due = seen == rule.nth if rule.times == "once" else seen >= rule.nth
-        return due and (not rule.once or _is_first(rule.once))
-
-
-def _is_first(marker: str) -> bool:
-    try:
-        os.close(os.open(marker, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-    except FileExistsError:
-        return False
-    except OSError as error:
-        raise JobError(f"The marker once={marker} can't be created: {error.strerror}.") from error
-    return True
-
-
-def _parsed(text: str) -> Rule:
-    given: dict[str, str] = {}
-    for word in text.split():
-        name, equals, value = word.partition("=")
-        if name not in _ALLOWED or not equals or name in given:
-            raise JobError(
-                f"The fault rule {text!r} can't be read at {word!r}.",
-                hint=f"Give each name once, as name=value: {', '.join(f'{each}=' for each in _ALLOWED)}.",
-            )
-        if not _is_valid(name, value):
-            raise JobError(f"The fault rule {text!r} has {word}.", hint=f"{name}= takes {_ALLOWED[name]}.")
-        given[name] = value
-    if "do" not in given:
-        raise JobError(f"The fault rule {text!r} does nothing.", hint=f"do= takes {_ALLOWED['do']}.")
-    nth = int(given.pop("nth", "1"))
-    return Rule(**given, nth=nth)
-
-
-def _is_valid(name: str, value: str) -> bool:
-    match name:
-        case "op":
-            return value in (*OPERATIONS, "*")
-        case "who":
-            return value in (*WHO, "*")
-        case "times":
-            return value in TIMES
-        case "nth":
-            return value.isascii() and value.isdigit() and int(value) > 0
-        case "do":
-            return value in _PLAIN or _has_argument(value)
-        case _:
-            return bool(value)
-
-
-def _has_argument(value: str) -> bool:
-    name, _, argument = value.partition(":")
-    if name == "note":
-        return bool(argument)
-    return name == "stall" and argument.replace(".", "", 1).isdecimal()
 
 
 class FaultyStore:
@@ -179,26 +67,55 @@ class FaultyStore:
 
     def __init__(self, inner: Store, rules: Rules | str, who: str = "coordinator") -> None:
         """Rules that are given as text count for this store alone. Raises JobError."""
-        self.root = inner.root
         self._inner = inner
         self._rules = Rules(rules) if isinstance(rules, str) else rules
         self._who = who
 
+    @property
+    def url(self) -> str:
+        return self._inner.url
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._inner.capabilities
+
     def put(self, name: str, data: bytes) -> None:
-        self._operate("put", name, lambda: self._inner.put(name, data), data)
+        self._write("put", name, data, lambda: self._inner.put(name, data))
 
     def create(self, name: str, data: bytes, *, durable: bool = True) -> bool:
-        return self._operate("create", name, lambda: self._inner.create(name, data, durable=durable), data)
+        def create() -> bool:
+            return self._inner.create(name, data, durable=durable)
+
+        def replace() -> bool:
+            self._inner.put(name, data)
+            return True
+
+        fired = self._fired("create", name)
+        act = replace if any(rule.do == "overwrite" for rule in fired) else create
+        return self._write("create", name, data, act, fired)
 
     def list(self, prefix: str = "") -> list[str]:
-        return self._operate("list", prefix, lambda: self._inner.list(prefix))
+        fired = self._fired("list", prefix)
+        self._before(fired, "list", prefix, None)
+        found = self._inner.list(prefix)
+        for rule in fired:
+            if rule.do.startswith("stale:"):
+                newest = set(self._rules.written[-(rule.number or 0) :])
+                found = [name for name in found if name not in newest]
+        self._after(fired, "list", prefix)
+        return found
 
     def delete(self, name: str) -> None:
-        self._operate("delete", name, lambda: self._inner.delete(name))
+        fired = self._fired("delete", name)
+        self._before(fired, "delete", name, None)
+        self._inner.delete(name)
+        self._after(fired, "delete", name)
 
     def read(self, name: str, start: int = 0, length: int | None = None) -> bytes:
-        fired = self._rules.fired(self._who, "read", name)
+        fired = self._fired("read", name)
         self._before(fired, "read", name, None)
+        if any(rule.do == "missing" for rule in fired):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), layout.shown(self.url, name))
         data = self._inner.read(name, start, length)
         for rule in fired:
             if rule.do == "flip":
@@ -206,29 +123,55 @@ class FaultyStore:
             elif rule.do == "short" and length is None:
                 data = data[: len(data) // 2]
             elif rule.do == "short" and length:
-                raise short_read(self.root / name, start, length, length // 2)
+                raise short_read(layout.shown(self.url, name), start, length, length // 2)
         self._after(fired, "read", name)
         return data
 
     @contextmanager
     def new_file(self, name: str, *, durable: bool = True) -> Iterator[BinaryIO]:
-        fired = self._rules.fired(self._who, "new_file", name)
+        fired = self._fired("new_file", name)
         early = tuple(rule for rule in fired if rule.do == "kill_before" or rule.do.startswith("note:"))
         self._before(early, "new_file", name, None)
+        late = next((rule for rule in fired if rule.do.startswith("late:")), None)
+        if late:
+            whole = io.BytesIO()
+            yield whole
+            self._postpone(late, lambda: self._inner.create(name, whole.getvalue(), durable=durable))
+            raise self._error("new_file", name, errno.ETIMEDOUT)
         with self._inner.new_file(name, durable=durable) as stream:
             yield stream
             if any(rule.do == "torn" for rule in fired):
                 stream.truncate(stream.tell() // 2)
                 _end_process()
             self._before(tuple(rule for rule in fired if rule not in early), "new_file", name, None)
+        self._rules.written.append(name)
         self._after(fired, "new_file", name)
 
-    def _operate(self, op: str, name: str, act: Callable[[], T], data: bytes | None = None) -> T:
-        fired = self._rules.fired(self._who, op, name)
+    def _fired(self, op: str, name: str) -> tuple[Rule, ...]:
+        for write in self._rules.arriving():
+            with suppress(StorageError):  # nobody waits for its answer any more
+                write()
+        return self._rules.fired(self._who, op, name)
+
+    def _write(
+        self, op: str, name: str, data: bytes, act: Callable[[], T], fired: tuple[Rule, ...] | None = None
+    ) -> T:
+        fired = self._fired(op, name) if fired is None else fired
         self._before(fired, op, name, data)
+        for rule in fired:
+            if rule.do.startswith("late:"):
+                self._postpone(rule, act)
+                raise self._error(op, name, errno.ETIMEDOUT)
         result = act()
+        self._rules.written.append(name)
+        for rule in fired:
+            if rule.do.startswith("twice:"):
+                self._postpone(rule, act)
         self._after(fired, op, name)
         return result
+
+    def _postpone(self, rule: Rule, write: Callable[[], object]) -> None:
+        self._rules.postpone(rule.number or 0, write)
 
     def _before(self, fired: tuple[Rule, ...], op: str, name: str, data: bytes | None) -> None:
         for rule in fired:
@@ -260,7 +203,7 @@ class FaultyStore:
 
     def _error(self, op: str, name: str, number: int) -> StorageError:
         cause = OSError(number, os.strerror(number))
-        error = storage_error(_ACTIONS.get(op, "write"), self.root / name, cause)
+        error = storage_error(_ACTIONS.get(op, "write"), layout.shown(self.url, name), cause)
         error.__cause__ = cause
         return error
 

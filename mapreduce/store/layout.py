@@ -43,6 +43,7 @@ EPOCHS = "coord"
 ORDERS = "in"
 REPORTS = "out"
 STAGE = "stage"
+PROBES = "_probe"
 
 _WRITER = r"(?P<run>[A-Za-z0-9]+-[0-9a-f]{8})"
 _RUN_ID = re.compile(rf"{_WRITER}\Z")
@@ -52,6 +53,16 @@ _EPOCH = re.compile(r"coord/(\d{6,})\Z")
 _ORDERS = re.compile(r"in/[A-Za-z0-9-]+/(\d{6,})\.(\d{8,})\Z")
 _REPORT = re.compile(r"out/([A-Za-z0-9-]+)\.(\d{8,})\Z")
 _UNFINISHED = re.compile(rf"\..+\.{_WRITER}\.[0-9a-f]{{8}}\.tmp\Z")
+
+
+def shown(url: str, name: str) -> str:
+    """An object's place, for messages."""
+    return f"{url}/{name}"
+
+
+def probe_name(token: str) -> str:
+    """What a probe writes and removes, relative to a store."""
+    return f"{PROBES}/{token}"
 
 
 def part_name(index: int, run_id: str, nonce: str, suffix: str) -> str:

@@ -13,13 +13,17 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
 from typing import BinaryIO
 
 from mapreduce.errors import StorageError
 from mapreduce.forks import end_in_child
+from mapreduce.protocols import Capabilities
 from mapreduce.store import layout
+from mapreduce.store.mounts import folder_age
+from mapreduce.store.names import checked_directory, checked_name
 
 _HINTS = {
     errno.ENOSPC: "Free some space, or give another place (--output, --work).",
@@ -97,12 +101,18 @@ class LocalStore:
         """Directories whose names this store has made durable."""
         self._process = os.getpid()
 
+    @property
+    def url(self) -> str:
+        return str(self.root)
+
+    @cached_property
+    def capabilities(self) -> Capabilities:
+        age = folder_age(self.root)
+        return Capabilities("folder", listed_after=age, missing_for=age)
+
     def path(self, name: str) -> Path:
-        """The file of a name. Raises StorageError for a name that leaves the root."""
-        target = self.root / name
-        if ".." in Path(name).parts or Path(name).is_absolute() or "\0" in name:
-            raise StorageError(f"{name!r} is not a name in {self.root}.")
-        return target
+        """The file of a name. Raises StorageError for what is not one."""
+        return self.root / checked_name(name, self.url)
 
     def put(self, name: str, data: bytes) -> None:
         """Write an object whole, durably; replaces one that is there."""
@@ -186,7 +196,7 @@ class LocalStore:
 
     def list(self, prefix: str = "") -> list[str]:
         """Names below a directory, sorted; none if it isn't there."""
-        top = self.path(prefix)
+        top = self.root / checked_directory(prefix, self.url)
         found = []
         with storage_errors("list", top):
             for directory, _, names in os.walk(top, onerror=_unless_gone):

@@ -112,9 +112,10 @@ def test_map_data(begun: Path) -> None:
 def quick(folder: Path) -> object:
     """The run's store without pauses between repetitions."""
     from mapreduce.store.local import LocalStore
+    from mapreduce.store.patience import Patience
     from mapreduce.store.retrying import RetryingStore
 
-    return RetryingStore(LocalStore(own(folder)), sleep=lambda _: None)
+    return RetryingStore(LocalStore(own(folder)), Patience(sleep=lambda _: None))
 
 
 @pytest.mark.covers("S7", "every byte flipped and every truncation of the log, the index in it included")

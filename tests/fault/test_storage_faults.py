@@ -19,8 +19,8 @@ from mapreduce.manifest import verify
 from mapreduce.model import Segments
 from mapreduce.shuffle.columns import Pairs, key_columns, value_columns
 from mapreduce.shuffle.segments import SegmentWriter, layout_of, read_segments
-from mapreduce.store.faulty import Rules
 from mapreduce.store.local import LocalStore
+from mapreduce.store.rules import Rules
 from mapreduce.testing import FaultyStore, faults, run_sequential
 
 

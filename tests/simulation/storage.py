@@ -11,10 +11,10 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from mapreduce.errors import StorageError
+from mapreduce.protocols import Capabilities
 from mapreduce.store.local import short_read, storage_error
 
 from .world import Actor, Violated, World
@@ -72,7 +72,8 @@ class SimStore:
     def __init__(self, bucket: Bucket, folder: str, actor: Actor) -> None:
         self._bucket, self._folder, self._actor = bucket, folder, actor
         self._rng = bucket.world.rng
-        self.root = Path(folder)
+        self.url = f"memory://{folder}"
+        self.capabilities = Capabilities("simulated", missing_for=YOUNG, listed_after=YOUNG)
 
     def put(self, name: str, data: bytes) -> None:
         self._write("put", name, lambda: self._bucket.write(self._path(name), data, self._actor))

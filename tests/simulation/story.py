@@ -20,6 +20,7 @@ from mapreduce.hosts.lead import Surroundings, lead
 from mapreduce.hosts.messages import HostReport, Orders
 from mapreduce.model import Manifest, TaskId
 from mapreduce.store import layout
+from mapreduce.store.patience import Patience
 from mapreduce.store.retrying import RetryingStore
 
 from .storage import Bucket, Faults, SimStore
@@ -124,9 +125,8 @@ class Story:
     # ------------------------------------------------------------ who takes part
 
     def _store(self, folder: str, actor: Actor) -> RetryingStore:
-        return RetryingStore(
-            SimStore(self.bucket, folder, actor), sleep=actor.pause, chance=self.world.rng.random
-        )
+        patience = Patience(sleep=actor.pause, chance=self.world.rng.random, clock=actor.clock)
+        return RetryingStore(SimStore(self.bucket, folder, actor), patience)
 
     def _add_host(self, after: float = 0.0) -> None:
         name = f"host-{len(self._hosts)}"

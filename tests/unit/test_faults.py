@@ -14,8 +14,9 @@ import pytest
 from mapreduce.errors import JobError, StorageError
 from mapreduce.protocols import Store
 from mapreduce.store import FAULTS, open_store
-from mapreduce.store.faulty import ERRORS, OPERATIONS, Rule, Rules, environment_rules
+from mapreduce.store.faulty import environment_rules
 from mapreduce.store.local import LocalStore
+from mapreduce.store.rules import ERRORS, OPERATIONS, Rule, Rules
 from mapreduce.testing import FaultyStore, faults
 
 CONTENT = b"0123456789"
@@ -79,7 +80,10 @@ def test_a_text_gives_rules_in_their_order() -> None:
         ("do=eio nth=0", "has nth=0.*a number from 1"),
         ("do=eio nth=x", "has nth=x"),
         ("do=eio times=2", "has times=2.*once, always"),
-        ("do=explode", "has do=explode.*eio, enospc.*torn, stall:SECONDS, note:FILE"),
+        (
+            "do=explode",
+            "has do=explode.*eio, enospc.*torn, late:N, twice:N, stale:K, stall:SECONDS, note:FILE",
+        ),
         ("do=stall", "has do=stall"),
         ("do=stall:", "has do=stall:"),
         ("do=stall:-1", "has do=stall:-1"),

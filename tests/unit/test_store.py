@@ -17,6 +17,7 @@ from mapreduce.protocols import Store
 from mapreduce.store import FAULTS, layout, open_store
 from mapreduce.store.faulty import FaultyStore
 from mapreduce.store.local import LocalStore
+from mapreduce.store.patience import Patience
 from mapreduce.store.retrying import RetryingStore
 
 PASSING = ("eio", "timeout", "reset", "estale", "lost_reply")
@@ -30,7 +31,7 @@ def local(root: Path) -> Store:
 
 
 def retrying(inner: Store) -> Store:
-    return RetryingStore(inner, sleep=lambda seconds: None)
+    return RetryingStore(inner, Patience(sleep=lambda seconds: None))
 
 
 def failing_once(op: str, fault: str) -> Make:
@@ -66,7 +67,7 @@ def write_new(store: Store, name: str, data: bytes = b"new", *, durable: bool = 
 
 
 def test_put_read_list_delete(store: Store, tmp_path: Path) -> None:
-    assert store.root == tmp_path / "store"
+    assert store.url == str(tmp_path / "store")
     store.put("a/b", b"hello")
     store.put("a/b", b"other")
     store.put("a/c/d", b"")
@@ -118,7 +119,7 @@ def test_a_new_file_takes_nobodys_name(store: Store) -> None:
         write_new(store, "a")
     assert isinstance(caught.value.__cause__, FileExistsError)
     assert store.read("a") == b"old"
-    assert files_below(store.root) == ["a"]
+    assert files_below(Path(store.url)) == ["a"]
 
 
 def test_an_exception_while_writing_leaves_nothing(store: Store) -> None:
@@ -129,7 +130,7 @@ def test_an_exception_while_writing_leaves_nothing(store: Store) -> None:
 
     with pytest.raises(ZeroDivisionError):
         half()
-    assert files_below(store.root) == []
+    assert files_below(Path(store.url)) == []
 
 
 @pytest.mark.parametrize("name", ["../x", "/x", "a/../../x", "a\0b"])
@@ -162,7 +163,7 @@ def test_a_name_below_an_object_is_a_typed_error(store: Store) -> None:
 
 def test_an_unfinished_file_is_no_object(store: Store) -> None:
     store.put("a", b"")
-    (store.root / layout.unfinished_name("b", "run-0a1b2c3d", "deadbeef")).write_bytes(b"half")
+    (Path(store.url) / layout.unfinished_name("b", "run-0a1b2c3d", "deadbeef")).write_bytes(b"half")
     assert store.list() == ["a"]
 
 
@@ -342,7 +343,7 @@ class Broken:
     """A store whose operations raise `error` a number of times, then do nothing. Counts calls."""
 
     def __init__(self, error: Exception, times: int) -> None:
-        self.root = Path()
+        self.url = "broken"
         self._error, self._times = error, times
         self.calls = 0
 
@@ -385,7 +386,7 @@ def test_calls_of_an_operation_that_fails(op: str, name: str, times: int, calls:
     pauses: list[float] = []
     error = caused_by(getattr(errno, name))
     inner = Broken(error, times)
-    store = RetryingStore(inner, sleep=pauses.append, chance=lambda: 0.5)
+    store = RetryingStore(inner, Patience(sleep=pauses.append, chance=lambda: 0.5))
     if times < calls:
         call(store, op)
     else:
@@ -399,7 +400,7 @@ def test_calls_of_an_operation_that_fails(op: str, name: str, times: int, calls:
 def test_a_range_that_came_short_is_read_again(tmp_path: Path) -> None:
     pauses: list[float] = []
     faulty = FaultyStore(LocalStore(tmp_path), "op=read do=short")
-    store = RetryingStore(faulty, sleep=pauses.append)
+    store = RetryingStore(faulty, Patience(sleep=pauses.append))
     store.put("a", b"12345")
     assert store.read("a", 1, 3) == b"234"
     assert len(pauses) == 1
@@ -409,14 +410,14 @@ def test_a_range_that_came_short_is_read_again(tmp_path: Path) -> None:
 def test_what_is_no_storage_fault_passes_at_once(error: Exception) -> None:
     inner = Broken(error, 1)
     with pytest.raises(type(error)):
-        RetryingStore(inner, sleep=pytest.fail).read("a")
+        RetryingStore(inner, Patience(sleep=pytest.fail)).read("a")
     assert inner.calls == 1
 
 
 def test_a_new_file_is_not_begun_again() -> None:
     inner = Broken(caused_by(errno.EIO), 1)
     with pytest.raises(StorageError):
-        RetryingStore(inner, sleep=pytest.fail).new_file("a")
+        RetryingStore(inner, Patience(sleep=pytest.fail)).new_file("a")
     assert inner.calls == 1
 
 
@@ -425,13 +426,10 @@ def test_pauses_double_and_chance_spreads_them() -> None:
     chances = iter([0.0, 1.0, 0.5, 0.25])
     store = RetryingStore(
         Broken(caused_by(errno.EIO), 4),
-        attempts=5,
-        pause=1.0,
-        sleep=pauses.append,
-        chance=lambda: next(chances),
+        Patience(5, pause=1.0, sleep=pauses.append, chance=lambda: next(chances)),
     )
     store.list()
-    assert pauses == [0.5, 3.0, 4.0, 6.0]
+    assert pauses == [0.5, 3.0, 4.0, 3.75], "the last one by the longest, 5 seconds"
 
 
 @pytest.mark.covers("S2", "the answer of an exclusive create is lost")
