@@ -23,7 +23,7 @@ NONE := $(if $(ARGS),|| [ $$? = 5 ]) # what ARGS choose may all lie in one of th
 REST := $(filter-out $(FIRST) tests/__pycache__, $(patsubst %/,%,$(wildcard tests/*/)))
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-system lint types layers matrix unit tests sweep format errors bench bench-full lock clean
+.PHONY: help demo test test-system simulation soak mutants model lint types layers matrix unit tests sweep format errors bench bench-full lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
@@ -66,6 +66,21 @@ sweep: $(VENV)/.dev ## faults at every moment and in every operation: minutes; A
 test-system: $(VENV)/.system ## stores on real servers, which the tests start; ARGS='-k name' chooses
 	@echo test-system
 	@$(BIN)/python -m pytest -q -m system tests/system $(ARGS)
+
+simulation: $(VENV)/.dev ## hosts and coordinators in a simulated world: minutes; ARGS='--first SEED --seeds 1' replays one
+	@echo simulation
+	@cd tests && $(abspath $(BIN))/python -m simulation $(ARGS)
+
+soak: $(VENV)/.dev ## the same for an hour
+	@cd tests && $(abspath $(BIN))/python -m simulation --hours 1 $(ARGS)
+
+mutants: $(VENV)/.dev ## deliberate mistakes in the protocol: the simulation must find each
+	@echo mutants
+	@cd tests && $(abspath $(BIN))/python -m simulation.mutants $(ARGS)
+
+model: ## the model of the protocol, by spin
+	@echo model
+	@folder=$$(mktemp -d) && tests/model/check.sh $$folder; code=$$?; rm -rf $$folder; exit $$code
 
 unit: $(VENV)/.dev ## the unit tests alone; ARGS='-k name' chooses
 	@$(BIN)/python -m pytest -q tests/unit $(ARGS)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -52,6 +53,8 @@ from mapreduce.signals import Signals
 from mapreduce.signatures import check_signatures
 from mapreduce.sinks.delivery import deliver_all, named_sinks
 from mapreduce.store import layout
+from mapreduce.store.local import make_directory, storage_errors
+from mapreduce.store.probe import check_store
 from mapreduce.units import parse_size
 
 logger = logging.getLogger("mapreduce.run")
@@ -63,7 +66,7 @@ On = Literal["processes", "serial"]
 class Options:
     """How a run is done: nothing here changes the bytes of its result."""
 
-    on: On | None = None
+    on: On | str | None = None
     workers: int | None = None
     overwrite: bool = False
     keep: bool = False
@@ -76,7 +79,7 @@ class Options:
 def run(
     job: Job,
     *,
-    on: On | None = None,
+    on: On | str | None = None,
     workers: int | None = None,
     limit: int | None = None,
     overwrite: bool = False,
@@ -92,7 +95,9 @@ def run(
 ) -> JobResult:
     """Run a job and commit its result, or go on with a run of it that did not end.
 
-    on: "processes" (of this host, the default) or "serial" (in this process).
+    on: "processes" (of this host, the default), "serial" (in this process), or a store that hosts share: a
+        folder ("/…" or "./…") or a URL. Its hosts (`mapreduce worker`) do the work then, and this process
+        leads the run. It is signed with the key that MAPREDUCE_KEY_FILE or MAPREDUCE_KEY names.
     workers: number of processes; by default one for each processor.
     limit: read the first records of each input only.
     overwrite: replace a result that is there, after this one has succeeded.
@@ -126,6 +131,10 @@ def run(
     _check_options(options)
     check_signatures(job)
     named_sinks(job.sinks)
+    if on is not None and is_place(on):
+        if work is not None or accept_new_code:
+            raise JobError("work and accept_new_code can't be given for a store.")
+        return _run_on_store(job, on, options, begin, limit=limit, resume=resume)
     if on != "serial":
         from mapreduce.executors import warm_up
 
@@ -175,8 +184,70 @@ class _Begin:
 def _check_options(options: Options) -> None:
     if options.workers is not None and (type(options.workers) is not int or options.workers < 1):
         raise JobError(f"workers={options.workers!r}.", hint="Give a number from 1.")
-    if options.on not in (None, "processes", "serial"):
-        raise JobError(f"on={options.on!r} is not known.", hint='Give "processes" or "serial".')
+    if options.on not in (None, "processes", "serial") and not is_place(options.on):
+        raise JobError(
+            f"on={options.on!r} is not known.",
+            hint='Give "processes", "serial", or a store: a folder ("/…" or "./…") or a URL.',
+        )
+    if options.on is None or not is_place(options.on):
+        return
+    given = {"workers": options.workers, "keep": options.keep, "fresh_process": options.fresh_process}
+    if named := [name for name, value in given.items() if value]:
+        raise JobError(
+            f"{', '.join(named)} can't be given with on={options.on!r}.",
+            hint="Each host says how many processes it has: mapreduce worker STORE --processes N.",
+        )
+
+
+def is_place(on: str) -> bool:
+    """Whether it names a store: URLs have "://", folders begin with "/" or "./"."""
+    return type(on) is str and ("://" in on or on.startswith(("/", "./", "../")))
+
+
+def _run_on_store(
+    job: Job, on: str, options: Options, begin: _Begin, *, limit: int | None, resume: bool | None
+) -> JobResult:
+    """Lead a run on a store that hosts share, or go on with one of the same job to the same output."""
+    from mapreduce.hosts import jobs, lead
+    from mapreduce.hosts.signing import read_key
+
+    cluster = jobs.Cluster(on, read_key())
+    check_store(cluster.store)
+    with Signals() as signals:
+        plan = make_plan(job, new_run_id(begin.date), limit)
+        place = place_of(job, plan.run_id)
+        begun = None if resume is False else cluster.find(plan, place)
+        if resume and begun is None:
+            raise JobError(f"There is no run to {place.output} on {cluster.place} that can go on.")
+        if begun is None:
+            check_output(place, overwrite=options.overwrite)
+            check_apart(place, plan)
+            cluster.submit(plan, place.output, dump_job(job))
+        else:
+            plan, place = begun, place.of(begun.run_id)
+            logger.info("going on with run %s", plan.run_id)
+        with storage_errors("create", place.output, missing=False):
+            make_directory(place.output)
+        budget = None if job.memory is None else parse_size("memory", job.memory)
+        with signals.draining(True):
+            manifest = lead.lead(
+                job,
+                plan,
+                cluster.of_run(plan.run_id),
+                place.output_store(),
+                Limits(job.max_attempts, job.timeout, budget, budget, options.backups, job.quarantine),
+                pace=cluster.pace(),
+                overwrite=options.overwrite,
+                check=partial(jobs.version_difference, manifests.versions()),
+                observers=options.observers,
+                stop_requested=signals.noted,
+            )
+        cluster.close(plan.run_id)
+        result = JobResult(place.output, manifest, as_output(job.output))
+        result.deliveries = deliver_all(job.sinks, result)
+        for observer in options.observers:
+            observer.finished(result)
+        return result
 
 
 # ---------------------------------------------------------------- from the beginning, or going on

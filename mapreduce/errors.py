@@ -3,6 +3,7 @@
 MapReduceError
 ├── JobError                  mend the job, the command or an option
 │   ├── SerializationError    take the named variable out of the function
+│   ├── SignatureError        give all hosts one key
 │   ├── OutputExists          choose another output, or overwrite
 │   └── JobChanged            go back to the job that was begun, or start afresh
 ├── InputError                mend or replace the input
@@ -121,6 +122,12 @@ class SerializationError(JobError):
     """A function refers to something that can't be sent to a worker."""
 
     advice = "Make the variable inside of the function or in `setup`, or pass plain data with `side=`."
+
+
+class SignatureError(JobError):
+    """A job on a store that hosts share is not signed with the cluster's key, or can't be checked."""
+
+    advice = "Give all hosts one key (`mapreduce keygen`), and let nobody else write to the store."
 
 
 class OutputExists(JobError):

@@ -229,9 +229,12 @@ class Executor(Protocol):
     has one end: Succeeded, Failed, or WorkerGone for its worker; none if it was stopped without an error.
     """
 
+    queues: bool
+    """An attempt may wait after `submit`: it has begun when it is first Reported."""
+
     @property
     def workers(self) -> int:
-        """How many attempts it can have at once."""
+        """How many attempts it can run at once."""
 
     def start(self) -> None:
         """Make workers ready, or begin to."""

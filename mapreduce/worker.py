@@ -40,7 +40,8 @@ from mapreduce.store.local import storage_errors
 class Workbench:
     """What every attempt of one run needs: the job and the places to read from and write to.
 
-    `setup` is plain data: run_id, run (the run's directory), output (the result's), shards.
+    `setup` is plain data: run_id, run (a directory of this host: the run's own, unless there is a `store`,
+    the place of one that hosts share), output (the result's), shards.
     `last_record` is the file in which a request that is `careful` notes every record before it is given
     to a function; without it none is.
     """
@@ -52,7 +53,7 @@ class Workbench:
         self.run_id: str = setup["run_id"]
         self.shards: int = setup["shards"]
         self._folder = Path(setup["run"])
-        self.store = open_store(self._folder, who="worker")
+        self.store = open_store(setup.get("store") or self._folder, who="worker")
         self.parts = open_store(Path(setup["output"]), self.run_id, "worker")
         self._last_record = last_record
 

@@ -17,11 +17,13 @@ GROUPS = {
     "U": range(1, 24),
     "K": range(1, 14),
     "D": range(1, 14),
-    "W": (1, 2, 3, 4, 8),
-    "C": (1, 2, 5, 6, 7, 8, 10),
+    "W": (1, 2, 3, 4, 8, 9, 10),
+    "C": (1, 2, 3, 4, 5, 6, 7, 8, 10),
+    "Q": (2, 3),
     "S": (1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 13),
 }
-"""Rows that need a test. U functions, K keys and values, D inputs, W workers, C coordinator, S storage."""
+"""Rows that need a test. U functions, K keys and values, D inputs, W workers, C coordinator, Q security,
+S storage."""
 ROOT = Path(__file__).resolve().parents[1]
 
 Row = tuple[str, str, str]

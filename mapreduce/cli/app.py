@@ -11,11 +11,14 @@ import click
 
 from mapreduce.cli import console, failure
 from mapreduce.cli.demo import demo
+from mapreduce.cli.jobs import jobs
+from mapreduce.cli.keygen import keygen
 from mapreduce.cli.plan import plan
 from mapreduce.cli.resume import resume
 from mapreduce.cli.run import run
 from mapreduce.cli.show import show
 from mapreduce.cli.verify import verify
+from mapreduce.cli.worker import worker
 
 _EPILOG = """\b
 Exit codes: 0 succeeded, 1 failed, 2 wrong usage, 3 completed without bad records,
@@ -93,5 +96,5 @@ def main() -> None:
     """
 
 
-for _command in (run, resume, plan, show, verify, demo):
+for _command in (run, resume, plan, show, verify, demo, worker, jobs, keygen):
     main.add_command(_command)

@@ -22,6 +22,10 @@ work = click.option(
 workers = click.option(
     "--workers", type=click.IntRange(min=1), metavar="N", help="Processes; by default one for each processor."
 )
+store = click.argument("store", metavar="STORE")
+key_file = click.option(
+    "--key-file", metavar="FILE", help="The cluster's key; by default the one that MAPREDUCE_KEY_FILE names."
+)
 
 
 def job(command: F) -> F:

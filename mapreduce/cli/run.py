@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
-from typing import TYPE_CHECKING, Any, Literal, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -25,7 +25,9 @@ GO_ON = "mapreduce.go_on"
 @click.command(short_help="Run a job.")
 @options.job
 @click.option(
-    "--on", type=click.Choice(["processes", "serial"]), help="Worker processes (default), or this process."
+    "--on",
+    metavar="[processes|serial|STORE]",
+    help="Worker processes (default), this process, or the hosts of a store: a folder (/… or ./…) or a URL.",
 )
 @click.option(
     "--overwrite", is_flag=True, help="Replace the result that is there, once this one is complete."
@@ -53,7 +55,7 @@ def run(
     workers: int | None,
     limit: int | None,
     settings: tuple[str, ...],
-    on: Literal["processes", "serial"] | None,
+    on: str | None,
     overwrite: bool,
     work: str | None,
     replay: str | None,
@@ -119,12 +121,12 @@ def reporting(progress: TextIO, summary: TextIO | None) -> Iterator[Sequence[Obs
 
             terminal = stack.enter_context(Terminal(progress))
             observers.append(terminal)
-            stack.enter_context(_logging(progress, terminal.close))
+            stack.enter_context(logged(progress, terminal.close))
         else:
             from mapreduce.observers.log import LogLines
 
             observers.append(LogLines())
-            stack.enter_context(_logging(progress))
+            stack.enter_context(logged(progress))
         if summary is not None:
             from mapreduce.observers.summary import Summary
 
@@ -134,7 +136,7 @@ def reporting(progress: TextIO, summary: TextIO | None) -> Iterator[Sequence[Obs
 
 
 @contextmanager
-def _logging(stream: TextIO, before: Callable[[], None] = lambda: None) -> Iterator[None]:
+def logged(stream: TextIO, before: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Show what the package logs, unless the job file has made arrangements of its own.
 
     before: called before a line is written.

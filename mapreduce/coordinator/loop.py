@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -197,7 +198,11 @@ class Coordinator:
     def _hear(self, event: Event | Printed | Reported) -> list[Command]:
         if isinstance(event, Reported):
             self._standing.report(event)
-            self._moved[event.attempt] = self._clock()
+            now = self._clock()
+            if self._moved.get(event.attempt) == math.inf:
+                self._started[event.attempt] = now
+                self._brain.began(event.attempt, now)
+            self._moved[event.attempt] = now
             return []
         if isinstance(event, Printed):
             for observer in self._observers:
@@ -297,9 +302,9 @@ class Coordinator:
 
     def _start(self, command: Start) -> None:
         attempt = command.attempt
-        now = self._clock()
-        self._started[attempt] = self._moved[attempt] = now
-        self._brain.began(attempt, now)
+        self._started[attempt] = now = self._clock()
+        self._moved[attempt] = math.inf if self._executor.queues else now
+        self._brain.began(attempt, self._moved[attempt])
         try:
             request = self._request(command)
         except SegmentError as error:  # of a sample of keys: its map runs again

@@ -187,7 +187,7 @@ class Brain:
 
     def began(self, attempt: Attempt, now: float) -> None:
         """A Start was obeyed: an attempt's time counts from here, not from when it was decided on, because
-        the log may take its time in between.
+        the log may take its time in between. `now` may be infinite, for one that waits yet.
         """
         if attempt in self._since:
             self._since[attempt] = now
@@ -289,7 +289,7 @@ class Brain:
         task = self._release(attempt)
         if task is None:
             return [Discard(attempt, result)]
-        seconds = self._now - self._since.pop(attempt)
+        seconds = max(0.0, self._now - self._since.pop(attempt))
         if attempt.task.kind is Kind.REDUCE and result.inputs != self._inputs:
             task.story.append(f"attempt {attempt.number} read other maps")
             self._wait(task)

@@ -79,6 +79,8 @@ def _serve(channel: WorkerChannel, captured: Captured, log: int, last_record: Pa
     setup = channel.receive()
     os.environ.clear()
     os.environ.update(setup["environment"])  # the forkserver's is as old as the forkserver
+    if os.path.isdir(directory := setup.get("directory", "")):
+        os.chdir(directory)
     try:
         bench = Workbench(codec.load_code(setup["job"]), setup, last_record)
     except Exception as error:  # noqa: BLE001 - whatever a job does when it is loaded

@@ -77,6 +77,8 @@ class ProcessExecutor:
     `setup` is the workbench's; with `fresh_process` in it every attempt gets a process of its own.
     """
 
+    queues = False
+
     def __init__(self, payload: bytes, setup: dict[str, Any], workers: int) -> None:
         self.workers = workers
         self._hello = codec.pack({**setup, "job": payload, "environment": dict(os.environ)})

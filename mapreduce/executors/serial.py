@@ -15,6 +15,7 @@ class SerialExecutor:
     """One worker, which is the caller. An attempt runs inside `poll`."""
 
     workers = 1
+    queues = False
 
     def __init__(self, job: Job, setup: dict[str, Any]) -> None:
         self._job, self._setup = job, setup

@@ -21,6 +21,9 @@ from mapreduce.model import Attempt, Result
 from mapreduce.protocols import Executor, Store
 from mapreduce.store import layout
 
+IDLE = 10
+"""A host that has had nothing to do for so many times `Pace.dead` leaves the run."""
+
 
 @dataclass(slots=True)
 class _Begun:
@@ -47,7 +50,8 @@ class Agent:
     """One host in one run.
 
     store: the run's. executor: of this host, not yet started. leaving: asked whether the host is to take
-    nothing more, and to leave when what runs has ended.
+    nothing more, and to leave when what runs has ended. memory: bytes that a worker may hold, where the job
+    does not say.
     """
 
     def __init__(
@@ -58,11 +62,15 @@ class Agent:
         pace: Pace = PACE,
         *,
         leaving: Callable[[], bool] = lambda: False,
+        memory: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store, self._identity, self._executor, self._pace = store, identity, executor, pace
-        self._leaving, self._clock = leaving, clock
-        self._epoch = self._seen = 0
+        self._leaving, self._memory, self._clock = leaving, memory, clock
+        self.epoch = self._seen = 0
+        """Of the newest orders, and their number."""
+        self.why = ""
+        """Why it is over."""
         self._queue: deque[Order] = deque()
         self._begun: dict[str, _Begun] = {}
         self._keys: dict[Attempt, str] = {}
@@ -72,6 +80,9 @@ class Agent:
         self._idle: deque[int] = deque()
         self._reports = self._removed = 0
         self._reported = self._asked = clock() - pace.dead
+        self._listed = clock() - pace.dead
+        self._tried = self._busy = clock()
+        self._reads_next = store.capabilities.wait_by == "read"
         self._changed = True
         self.refusal = ""
         """Why the coordinator gives this host no work."""
@@ -93,36 +104,57 @@ class Agent:
         if orders is not None:
             self._changed = True
             if orders.ended:
-                return False
+                return self._over("its coordinator has ended")
             self._obey(orders)
-        if self._is_over():
-            return False
+        if self._has_ended():
+            return self._over("it has ended")
         self._begin()
-        leaving = self._leaving()
+        leaving = self._leaving() or self._is_idle()
         if leaving:
             self._changed |= bool(self._queue)
             self._queue.clear()
         if self._changed or self._clock() - self._reported >= self._pace.report:
             self._report(leaving=leaving)
-        return not (leaving and not self._begun and not self._ended)
+        if leaving and not self._begun and not self._ended:
+            return self._over("there is nothing to do" if self._is_idle() else "this host leaves")
+        return True
+
+    def _over(self, why: str) -> bool:
+        self.why = why
+        return False
+
+    def _is_idle(self) -> bool:
+        """Whether there has been nothing to do for so long that there may be more to do elsewhere."""
+        if self._begun or self._queue or self._ended:
+            self._busy = self._clock()
+        return self._clock() - self._busy > IDLE * self._pace.dead
 
     # ------------------------------------------------------------ orders
 
     def _newest_orders(self) -> Orders | None:
         """Orders that are newer than those that were read last; None if there are none, or not yet."""
-        names = self._store.list(f"{layout.ORDERS}/{self._identity.id}")
-        newest = max(filter(None, map(layout.orders_numbers, names)), default=(0, 0))
-        if newest <= (self._epoch, self._seen):
-            return None
-        name = layout.orders_name(self._identity.id, *newest)
+        now = self._clock()
+        wait = self._pace.report if self._reads_next and self.epoch else self._pace.look
+        if now - self._listed >= wait:
+            self._listed = now
+            names = self._store.list(f"{layout.ORDERS}/{self._identity.id}")
+            newest = max(filter(None, map(layout.orders_numbers, names)), default=(0, 0))
+            return self._read(*newest) if newest > (self.epoch, self._seen) else None
+        if self._reads_next and self.epoch and now - self._tried >= self._pace.look:
+            self._tried = now
+            return self._read(self.epoch, self._seen + 1)
+        return None
+
+    def _read(self, epoch: int, number: int) -> Orders | None:
         try:
-            orders = messages.parse(Orders, self._store.read(name))
+            data = self._store.read(layout.orders_name(self._identity.id, epoch, number))
+            orders = messages.parse(Orders, data)
         except (FileNotFoundError, ValueError, TypeError):
             return None
-        self._epoch, self._seen = newest
+        self.epoch, self._seen = epoch, number
         return orders
 
-    def _is_over(self) -> bool:
+    def _has_ended(self) -> bool:
         """Whether the run has ended without a word to this host; asked now and then."""
         now = self._clock()
         if now - self._asked < self._pace.dead:
@@ -162,7 +194,8 @@ class Agent:
             attempt = replace(order.attempt, worker=self._idle.popleft())
             self._begun[order.key] = _Begun(order, attempt, Going(order.key))
             self._keys[attempt] = order.key
-            self._executor.submit(attempt, order.request)
+            memory = order.request.get("memory") or self._memory
+            self._executor.submit(attempt, {**order.request, "memory": memory})
             self._changed = True
 
     # ------------------------------------------------------------ events
@@ -222,7 +255,7 @@ class Agent:
         )
         report = HostReport(
             0 if leaving else self._executor.workers,
-            self._epoch,
+            self.epoch,
             self._seen,
             tuple(self._ended.values()),
             going,

@@ -7,6 +7,7 @@ comes back it gets new ones. It may have been alive; what it still does is not a
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,8 @@ from mapreduce.model import Attempt
 from mapreduce.protocols import Store
 from mapreduce.store import layout
 
+_LOG = logging.getLogger("mapreduce.run")
+
 
 @dataclass(frozen=True, slots=True)
 class Pace:
@@ -35,7 +38,11 @@ class Pace:
     """A host that was silent for so long is taken for dead: several times `report`, and as long as a new
     name may stay unseen."""
     queue: int = 2
-    """Attempts that a host has at hand for each slot, the one that runs among them."""
+    """Attempts that a host has at hand for each slot, the one that runs among them, while they are quick."""
+
+
+QUICK = 0.5
+"""Seconds. Of attempts that take longer a host has none at hand but those that run: others may be idle."""
 
 
 PACE = Pace()
@@ -49,6 +56,9 @@ class _Host:
     """Number of the newest report that was read."""
     heard: float = 0.0
     alive: bool = False
+    slots: int = 0
+    quick: bool = False
+    """What ended last was."""
     workers: set[int] = field(default_factory=set)
     orders: dict[str, Order] = field(default_factory=dict)
     told: int = 0
@@ -76,6 +86,8 @@ class Desk:
     `poll` when another coordinator leads.
     """
 
+    queues = True
+
     def __init__(
         self,
         store: Store,
@@ -96,12 +108,13 @@ class Desk:
         self._memory: dict[int, int] = {}
         self._events: list[Event | Printed | Reported] = []
         self._numbers = 0
+        self._most = 1
         self._looked = self._led = self._asked = clock()
 
     @property
     def workers(self) -> int:
-        """How many attempts can be at hand."""
-        return max(1, len(self._at))
+        """The most that could run at once so far."""
+        return self._most
 
     def start(self) -> None:
         """Hosts come by themselves."""
@@ -227,8 +240,10 @@ class Desk:
             raise superseded(self.epoch, report.epoch)
         host.heard, host.name = self._clock(), report.name
         refusal = self._check(report.versions)
-        host.changed |= refusal != host.refusal
-        host.refusal = refusal
+        if refusal != host.refusal:
+            host.refusal, host.changed = refusal, True
+            _LOG.warning("host %s takes no part: %s", host.name, refusal)
+        host.slots = report.slots
         self._hear_ended(host, report.ended)
         for going in report.going:
             order = host.orders.get(going.key)
@@ -237,13 +252,18 @@ class Desk:
                 self._events.append(Reported(order.attempt, going.bytes, going.records, going.pairs))
         if report.epoch == self.epoch:
             self._remove_read(host, report.seen)
-        wanted = 0 if host.refusal else report.slots * self._pace.queue
-        if not host.alive and (wanted or host.refusal):
+        self._most = max(self._most, sum(other.slots for other in self._hosts.values() if other.alive))
+        if not host.alive and (report.slots or host.refusal):
             host.alive = host.changed = True
-        while len(host.workers) < wanted:
+        while len(host.workers) < self._wanted(host):
             self._add_worker(host)
         if host.alive and not report.slots:
             self._let_go(host, {going.key for going in report.going})
+            host.alive = bool(host.workers or report.ended)  # it waits until what has ended is acknowledged
+
+    def _wanted(self, host: _Host) -> int:
+        """How many workers a host has, if it is up to us."""
+        return 0 if host.refusal else host.slots * (self._pace.queue if host.quick else 1)
 
     def _hear_ended(self, host: _Host, all_ended: Iterable[Ended]) -> None:
         for ended in all_ended:
@@ -258,7 +278,9 @@ class Desk:
             if ended.printed:
                 self._events.append(Printed(attempt, ended.printed))
             if ended.result is not None:
-                self._events += [Succeeded(attempt, ended.result), WorkerReady(attempt.worker)]
+                host.quick = ended.result.work.seconds < QUICK
+                self._events.append(Succeeded(attempt, ended.result))
+                self._free(host, attempt.worker)
                 continue
             error = from_plain(ended.error or {})
             error.records = range(*ended.records) if ended.records else None
@@ -266,7 +288,8 @@ class Desk:
                 self._events.append(WorkerGone(attempt.worker, error))
                 self._replace_worker(host, attempt.worker)
             else:
-                self._events += [Failed(attempt, error), WorkerReady(attempt.worker)]
+                self._events.append(Failed(attempt, error))
+                self._free(host, attempt.worker)
 
     def _forget(self, host: _Host, key: str) -> None:
         attempt = host.orders.pop(key).attempt
@@ -287,6 +310,14 @@ class Desk:
         self._at[self._numbers] = host
         self._events.append(WorkerReady(self._numbers))
 
+    def _free(self, host: _Host, worker: int) -> None:
+        """A worker has nothing to do; it goes if there are more than there should be."""
+        if len(host.workers) > self._wanted(host):
+            host.workers.discard(worker)
+            del self._at[worker]
+        else:
+            self._events.append(WorkerReady(worker))
+
     def _replace_worker(self, host: _Host, worker: int) -> None:
         host.workers.discard(worker)
         self._at.pop(worker, None)
@@ -305,7 +336,6 @@ class Desk:
             host.workers.discard(worker)
             del self._at[worker]
             self._events.append(WorkerGone(worker, left))
-        host.alive = bool(host.workers)
 
     def _lose(self, host: _Host, why: str) -> None:
         """Its workers are gone, and what they had to do."""

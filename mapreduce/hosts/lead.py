@@ -91,6 +91,10 @@ def lead(
         if committed := reader.manifest(layout.COMMIT):
             return _publish(store, parts, there, committed[1], overwrite=overwrite)
         raise
+    except BaseException:
+        with suppress(StorageError):  # hosts that hear nothing leave by themselves
+            desk.close()
+        raise
     replaced = there.manifest(layout.MANIFEST)
     previous = replaced[0].digest if replaced else ""
     _, data = account(job, plan, outcome, started, previous, desk.workers, resumed=epoch - 1)

@@ -16,7 +16,10 @@
   result/_COMMIT                   the manifest that won
   result/_ENDED                    the run has published, and told its sinks
   output/                          the result of a job without output
-on a store that hosts share, in jobs/<run>/, also
+on a store that hosts share
+  open/<run>                       there while the run has not ended
+  jobs/<run>/                      as a run's own directory, and also
+  spec, code                       what hosts must know, signed, and the job
   coord/000001                     who leads: the highest epoch; log entries bear it as their session
   in/<host>/000001.00000001        orders to a host: epoch, number
   out/<host>.00000001              a host's reports
@@ -43,6 +46,10 @@ EPOCHS = "coord"
 ORDERS = "in"
 REPORTS = "out"
 STAGE = "stage"
+OPEN = "open"
+JOBS = "jobs"
+SPEC = "spec"
+CODE = "code"
 PROBES = "_probe"
 
 _WRITER = r"(?P<run>[A-Za-z0-9]+-[0-9a-f]{8})"
@@ -143,6 +150,11 @@ def kept_root(directory: Path, job: str) -> Path:
 
 
 # ---------------------------------------------------------------- on a store that hosts share
+
+
+def open_name(run_id: str) -> str:
+    """What tells hosts of a run."""
+    return f"{OPEN}/{run_id}"
 
 
 def epoch_name(epoch: int) -> str:

@@ -28,7 +28,9 @@ EXPECTED = [
     *("map done", "reduce done", "attempt crashed", "attempt raised", "actor killed"),
     *(f"attempt failed by {error}" for error in ("SegmentError", "StorageError")),
     *(f"actor ended by {error}" for error in ("Superseded", "StorageError")),
-    "host heard that the run is over",
+    "host left: its coordinator has ended",
+    "host left: it has ended",
+    "host left: this host leaves",
 ]
 
 

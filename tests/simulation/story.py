@@ -38,7 +38,15 @@ FAULTS = (
     "flipped read",
     "stale list",
 )
-NEMESES = ("kill host", "kill coordinator", "freeze host", "freeze coordinator", "rival", "lose data")
+NEMESES = (
+    "kill host",
+    "kill coordinator",
+    "freeze host",
+    "freeze coordinator",
+    "ask host to leave",
+    "rival",
+    "lose data",
+)
 PACE = Pace(look=0.1, report=1.0, dead=15.0, queue=2)
 CALM, LIMIT = 120.0, 1_500.0
 """Seconds until nothing goes wrong any more, and until all must be over."""
@@ -97,6 +105,7 @@ class Story:
         self.bucket.watchers.append(self._watch)
         self._plan = plan_of(self.setting.maps, self.setting.shards)
         self._hosts: list[Actor] = []
+        self._leaving: set[Actor] = set()
         self._coordinators: list[Actor] = []
         self._accepted: dict[TaskId, float] = {}
         """When each task had an acceptance in the log."""
@@ -134,8 +143,16 @@ class Story:
         def serve(actor: Actor) -> None:
             store, parts = self._store(RUNS, actor), self._store(OUTPUT, actor)
             executor = SimExecutor(self.setting.tasks, self.setting.slots, store, parts, actor)
-            Agent(store, Identity(name, name), executor, PACE, clock=actor.clock).serve()
-            self.world.count("host heard that the run is over")
+            agent = Agent(
+                store,
+                Identity(name, name),
+                executor,
+                PACE,
+                leaving=lambda: actor in self._leaving,
+                clock=actor.clock,
+            )
+            agent.serve()
+            self.world.count(f"host left: {agent.why}")
 
         self._hosts.append(self.world.spawn(name, serve, after))
 
@@ -163,7 +180,8 @@ class Story:
 
     def _supervise(self) -> None:
         """Who has ended without a result is started again, as a person or a supervisor does."""
-        if sum(host.alive for host in self._hosts) < self.setting.hosts and not self._is_published():
+        staying = [host for host in self._hosts if host.alive and host not in self._leaving]
+        if len(staying) < self.setting.hosts and not self._is_published():
             self._add_host()
         if not any(actor.alive for actor in self._coordinators) and not self._has_ended_well():
             self._add_coordinator()
@@ -177,7 +195,7 @@ class Story:
         rng = self.world.rng
         hosts = [actor for actor in self._hosts if actor.alive]
         coordinators = [actor for actor in self._coordinators if actor.alive]
-        victims = hosts if deed.endswith("host") else coordinators
+        victims = hosts if "host" in deed else coordinators
         if deed == "rival":
             self._add_coordinator()
         elif deed == "lose data":
@@ -187,6 +205,8 @@ class Story:
             if deed.startswith("kill"):
                 victim.kill()
                 victim.resume()
+            elif deed.startswith("ask"):
+                self._leaving.add(victim)
             else:
                 victim.frozen_until = self.world.now + rng.uniform(0, 3 * PACE.dead)
         self.world.count(f"deed {deed}")

@@ -74,7 +74,8 @@ class Tasks:
             stream.write(data)
         digest = xxhash.xxh3_128_hexdigest(data)
         runs = (SortedRun("s|n", chunks.pack(found)),)
-        return Result(Work(records=1, pairs=self.shards), {"maps": 1}, name, len(data), runs, digest)
+        work = Work(records=1, pairs=self.shards, seconds=self.seconds)
+        return Result(work, {"maps": 1}, name, len(data), runs, digest)
 
     def _map_only(self, request: dict[str, Any], parts: Store) -> Result:
         return self._written(request, line(request["index"], 0, self._salt(request)), parts, "")
@@ -93,11 +94,19 @@ class Tasks:
             stream.write(data)
         digest = hashlib.sha256(data).hexdigest()
         part = Part(request["index"], name, data.count(b"\n"), len(data), digest, len(data), digest, False)
-        return Result(Work(records=part.records, pairs=1), {}, digest=digest, part=part, inputs=inputs)
+        return Result(
+            Work(records=part.records, pairs=1, seconds=self.seconds),
+            {},
+            digest=digest,
+            part=part,
+            inputs=inputs,
+        )
 
 
 class SimExecutor:
     """An executor of a host: attempts take their time, and may end in all the ways in which they do."""
+
+    queues = False
 
     def __init__(self, tasks: Tasks, slots: int, store: Store, parts: Store, actor: Actor) -> None:
         self.workers = slots

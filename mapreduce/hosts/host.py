@@ -1,0 +1,104 @@
+"""A host: takes part in the runs of a store, one after another, with worker processes of its own."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import secrets
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+
+from mapreduce import host as machine
+from mapreduce import manifest as manifests
+from mapreduce.errors import MapReduceError, SignatureError, WorkDamaged
+from mapreduce.executors.processes import ProcessExecutor
+from mapreduce.hosts import messages
+from mapreduce.hosts.agent import Agent, Identity
+from mapreduce.hosts.jobs import Cluster, Spec, version_difference
+from mapreduce.hosts.leadership import has_ended, newest
+from mapreduce.hosts.messages import HostReport
+from mapreduce.store import layout
+
+logger = logging.getLogger("mapreduce.host")
+
+REST = 0.5
+"""Seconds between two looks for runs, when there is nothing to do."""
+
+
+def identity() -> Identity:
+    """A new one, which no other process has had."""
+    name = f"{socket.gethostname()}:{os.getpid()}"
+    readable = re.sub(r"[^A-Za-z0-9]+", "-", name)[:40].strip("-")
+    return Identity(f"{readable}-{secrets.token_hex(4)}", name, manifests.versions())
+
+
+class Host:
+    """processes: attempts at once. leaving: asked whether to take nothing more, and to end."""
+
+    def __init__(self, cluster: Cluster, processes: int, *, leaving: Callable[[], bool]) -> None:
+        self._cluster, self._processes, self._leaving = cluster, processes, leaving
+        self._left: dict[str, int] = {}
+        """Epoch of each run when this host left it: there is something to do again under a newer one."""
+        self._refused: set[str] = set()
+
+    def work(self) -> None:
+        """Take part in runs until this host is to leave. Raises what the store raises."""
+        logger.info("%s waits for runs on %s", identity().name, self._cluster.place)
+        while not self._leaving():
+            taken = [run_id for run_id in self._cluster.open_runs() if self._take_part(run_id)]
+            if not taken:
+                time.sleep(REST)
+
+    def _take_part(self, run_id: str) -> bool:
+        """Work on a run, until it has ended or has nothing to do; False if it is none for this host."""
+        if self._leaving() or run_id in self._refused:
+            return False
+        store = self._cluster.of_run(run_id)
+        if newest(store) <= self._left.get(run_id, 0) or has_ended(store):
+            return False
+        try:
+            spec = self._cluster.spec(run_id)
+            payload = self._cluster.payload(spec)
+        except (SignatureError, WorkDamaged) as error:
+            logger.warning("run %s is left alone: %s", run_id, error)
+            self._refused.add(run_id)
+            return False
+        own = identity()
+        if why := version_difference(spec.versions, own.versions):
+            logger.warning("run %s is left alone: this host can't take part: %s", run_id, why)
+            report = HostReport(0, 0, 0, name=own.name, versions=own.versions)
+            store.put(layout.report_name(own.id, 1), messages.write(report))
+            self._refused.add(run_id)
+            return False
+        self._serve(spec, payload, own)
+        return True
+
+    def _serve(self, spec: Spec, payload: bytes, own: Identity) -> None:
+        scratch = tempfile.mkdtemp(prefix="mapreduce-")
+        setup: dict[str, Any] = {
+            "run_id": spec.run_id,
+            "run": scratch,
+            "store": self._cluster.place_of(spec.run_id),
+            "output": spec.output,
+            "shards": spec.shards,
+            "directory": spec.directory,
+        }
+        store = self._cluster.of_run(spec.run_id, "worker")
+        executor = ProcessExecutor(payload, setup, self._processes)
+        budget = machine.worker_budget(self._processes)
+        agent = Agent(store, own, executor, self._cluster.pace(), leaving=self._leaving, memory=budget)
+        logger.info("joined run %s (%s) as %s", spec.run_id, spec.job, own.id)
+        try:
+            agent.serve()
+        except MapReduceError as error:
+            logger.warning("left run %s: %s", spec.run_id, error)
+        else:
+            logger.info("left run %s: %s", spec.run_id, agent.why)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        self._left[spec.run_id] = max(agent.epoch, 1) if agent.epoch else newest(store)

@@ -1,0 +1,364 @@
+"""Hosts and coordinators as processes that share a folder: killed, frozen, two at once, strangers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from mapreduce import manifest as manifests
+from mapreduce.cli.jobfile import load_job
+from mapreduce.codec import from_plain, seal, unseal
+from mapreduce.hosts.jobs import Spec
+from mapreduce.hosts.signing import new_key
+from mapreduce.testing import run_sequential
+
+from .attempts import is_alive, wait_for
+from .watching import calls
+
+JOB = """
+import os, time
+from mapreduce import Job, Sum, Text
+
+def words(line):
+    number = line.split()[0]
+    descriptor = os.open("calls", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.write(descriptor, f"{number} {os.getpid()}\\n".encode())
+    os.close(descriptor)
+    while os.path.exists(f"hold-{number}") or os.path.exists("hold"):
+        time.sleep(0.005)
+    for word in line.split():
+        yield word, 1
+
+job = Job("words", Text("in-*.log"), words, Sum(), "out", shards=2)
+"""
+FILES = 12
+LONG = 60.0
+
+
+@pytest.fixture
+def cluster(own_folder: Path) -> Path:
+    """A job, its input, and a store."""
+    Path("job.py").write_text(JOB)
+    for number in range(FILES):
+        Path(f"in-{number:02}.log").write_text(f"n{number} a b a\n")
+    store = own_folder / "store"
+    store.mkdir(mode=0o700)
+    return store
+
+
+class Processes:
+    """Commands of ours that run beside the test, with all that they have started."""
+
+    def __init__(self) -> None:
+        self.all: list[subprocess.Popen[str]] = []
+
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("MAPREDUCE_KEY")}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mapreduce", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            env={**clean, **environment},
+        )
+        self.all.append(process)
+        return process
+
+    def host(self, processes: int = 2, **environment: str) -> subprocess.Popen[str]:
+        return self.start("worker", "./store", "--processes", str(processes), **environment)
+
+    def run(self, *options: str, **environment: str) -> subprocess.Popen[str]:
+        return self.start("run", "job.py", "--on", "./store", *options, **environment)
+
+
+@pytest.fixture
+def processes() -> Iterator[Processes]:
+    found = Processes()
+    try:
+        yield found
+    finally:
+        for process in found.all:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGCONT)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Exit code and all that it told."""
+    out, err = process.communicate(timeout=LONG)
+    return process.returncode, out + err
+
+
+def assert_right() -> None:
+    """The result is that of the plain loop, byte by byte."""
+    noted = Path("calls").read_text()
+    expected = run_sequential(load_job("job.py")).parts
+    Path("calls").write_text(noted)
+    manifest, wrong = manifests.verify(Path("out"))
+    assert not wrong
+    assert [(Path("out") / part.name).read_bytes() for part in manifest.parts] == expected
+
+
+def called() -> Counter[str]:
+    """How often each line was given to the function."""
+    return Counter(line.split()[0] for line in calls().elements())
+
+
+def callers() -> set[int]:
+    """Processes that have called it."""
+    return {int(line.split()[1]) for line in calls()}
+
+
+def accepted(store: Path) -> set[str]:
+    """Names of the tasks in the log."""
+    found = set()
+    for path in store.glob("jobs/*/log/*"):
+        with suppress(ValueError):
+            plain = unseal(path.read_bytes())
+            found |= {f"{each['task']['kind']} {each['task']['index']}" for each in plain["accepted"]}
+    return found
+
+
+def kill_group(process: subprocess.Popen[str], number: signal.Signals = signal.SIGKILL) -> None:
+    os.killpg(process.pid, number)
+
+
+def test_two_hosts_do_what_one_loop_does(cluster: Path, processes: Processes) -> None:
+    first, second = processes.host(), processes.host()
+    code, told = ended(processes.run())
+    assert code == 0, told
+    assert_right()
+    assert called() == {f"n{number}": 1 for number in range(FILES)}
+    assert not list(cluster.glob("open/*")), "nobody looks for it any more"
+    (job,) = cluster.glob("jobs/*")
+    assert {path.name for path in job.iterdir()} >= {"result", "coord"}
+    assert not list(job.glob("data/*")), "what nobody needs is gone"
+    for host in (first, second):
+        kill_group(host, signal.SIGTERM)
+        code, told = ended(host)
+        assert code == 0, told
+
+
+@pytest.mark.covers("W1", "kill -9 of a host that is at it")
+@pytest.mark.covers("W2", "one of three hosts at once")
+def test_a_host_that_is_killed_is_done_without(cluster: Path, processes: Processes) -> None:
+    Path("hold").touch()
+    hosts = [processes.host() for _ in range(3)]
+    run = processes.run()
+    wait_for(lambda: len(callers()) >= 6, "all hosts are at it", LONG)
+    kill_group(hosts[0])
+    Path("hold").unlink()
+    code, told = ended(run)
+    assert code == 0, told
+    assert_right()
+    assert sum(called().values()) <= FILES + 8, "two that ran, and two for each that were at hand"
+
+
+@pytest.mark.covers("W3", "SIGSTOP of a host for longer than it may be silent, then SIGCONT")
+def test_a_host_that_was_frozen_does_no_harm(cluster: Path, processes: Processes) -> None:
+    Path("hold").touch()
+    frozen = processes.host(1)
+    run = processes.run()
+    wait_for(callers, "it is at it", LONG)
+    kill_group(frozen, signal.SIGSTOP)
+    Path("hold").unlink()
+    processes.host(1)
+    wait_for(lambda: len(accepted(cluster)) >= 3, "another does its work", LONG)
+    kill_group(frozen, signal.SIGCONT)
+    code, told = ended(run)
+    assert code == 0, told
+    assert_right()
+
+
+@pytest.mark.covers("C1", "kill -9 of a coordinator of hosts")
+def test_a_coordinator_that_was_killed_is_gone_on_with(cluster: Path, processes: Processes) -> None:
+    Path("hold-n11").touch()
+    processes.host(1)
+    run = processes.run()
+    wait_for(lambda: len(accepted(cluster)) >= 3, "some are accepted", LONG)
+    kill_group(run)
+    before = called()
+    done = {f"n{task.split()[1]}" for task in accepted(cluster)}
+    Path("hold-n11").unlink()
+    code, told = ended(processes.run())
+    assert code == 0, told
+    assert_right()
+    again = called() - before
+    assert not done & set(again), "what was accepted did not run again"
+
+
+@pytest.mark.covers("C3", "two coordinators of one run, started together")
+def test_two_coordinators_give_one_result(cluster: Path, processes: Processes) -> None:
+    Path("hold").touch()
+    processes.host(2)
+    first = processes.run()
+    wait_for(callers, "the first leads", LONG)
+    second = processes.run()
+    wait_for(lambda: len(list(cluster.glob("jobs/*/coord/*"))) == 2, "the second leads", LONG)
+    Path("hold").unlink()
+    codes = [ended(first), ended(second)]
+    assert codes[1][0] == 0, codes
+    assert codes[0][0] == 0 or "leads the run now" in codes[0][1], codes
+    assert len(list(cluster.glob("jobs/*"))) == 1
+    assert_right()
+
+
+@pytest.mark.covers("C4", "SIGSTOP of a coordinator, another one ends the run, SIGCONT")
+def test_a_coordinator_that_wakes_up_late_changes_nothing(cluster: Path, processes: Processes) -> None:
+    Path("hold").touch()
+    processes.host(2)
+    first = processes.run()
+    wait_for(callers, "the first leads", LONG)
+    kill_group(first, signal.SIGSTOP)
+    Path("hold").unlink()
+    code, told = ended(processes.run())
+    assert code == 0, told
+    manifest = Path("out/_manifest.json").read_bytes()
+    kill_group(first, signal.SIGCONT)
+    ended(first)
+    assert Path("out/_manifest.json").read_bytes() == manifest
+    assert_right()
+
+
+@pytest.mark.covers("W10", "SIGTERM of a host; its worker processes")
+def test_a_host_that_is_asked_to_leave_ends_what_it_does(cluster: Path, processes: Processes) -> None:
+    for number in range(FILES):
+        Path(f"hold-n{number}").touch()
+    leaving = processes.host(1)
+    run = processes.run()
+    (call,) = wait_for(lambda: list(calls()), "it is at it", LONG)
+    number, worker = call.split()
+    kill_group(leaving, signal.SIGTERM)
+    Path(f"hold-{number}").unlink()
+    code, told = ended(leaving)
+    assert code == 0, told
+    assert "this host leaves" in told
+    assert not is_alive(int(worker))
+    processes.host(1)
+    for path in Path().glob("hold-*"):
+        path.unlink()
+    code, told = ended(run)
+    assert code == 0, told
+    assert_right()
+    assert max(called().values()) == 1, "what ran there was accepted"
+
+
+@pytest.mark.covers("W10", "kill -9 of a host: its worker processes end with it")
+def test_workers_end_with_their_host(cluster: Path, processes: Processes) -> None:
+    Path("hold").touch()
+    host = processes.host(2)
+    processes.run()
+    workers = wait_for(lambda: len(callers()) == 2 and callers(), "two are at it", LONG)
+    host.kill()
+    wait_for(lambda: not any(map(is_alive, workers)), "they are gone")
+
+
+# ---------------------------------------------------------------- strangers
+
+
+def changed_spec(store: Path, change: Callable[[dict[str, object]], object]) -> None:
+    """Change what the store says of its run."""
+    (path,) = store.glob("jobs/*/spec")
+    spec = unseal(path.read_bytes())
+    change(spec)
+    path.write_bytes(seal(from_plain(Spec, spec)))
+
+
+@pytest.fixture
+def signed(cluster: Path, processes: Processes) -> Path:
+    """A run that was begun with a key and waits for hosts; the key's file."""
+    key = Path("key")
+    assert ended(processes.start("keygen", str(key)))[0] == 0
+    assert key.stat().st_mode & 0o777 == 0o600
+    processes.run(MAPREDUCE_KEY_FILE=str(key.resolve()))
+    wait_for(lambda: list(cluster.glob("open/*")), "it waits for hosts", LONG)
+    return key.resolve()
+
+
+def refused(processes: Processes, **environment: str) -> str:
+    """What a host says that leaves the run alone."""
+    host = processes.host(1, **environment)
+    assert host.stderr is not None
+    told = ""
+    deadline = time.monotonic() + LONG
+    while "left alone" not in told and time.monotonic() < deadline:
+        told += host.stderr.readline()
+    assert not callers(), "none of its code ran"
+    return told
+
+
+@pytest.mark.covers("W9", "a host with another key")
+@pytest.mark.covers("Q2", "wrong key")
+def test_a_host_with_another_key_leaves_the_run_alone(signed: Path, processes: Processes) -> None:
+    assert "not signed with the key" in refused(processes, MAPREDUCE_KEY=new_key())
+
+
+@pytest.mark.covers("Q2", "no key")
+def test_a_host_without_a_key_leaves_a_signed_run_alone(signed: Path, processes: Processes) -> None:
+    assert "there is no key here" in refused(processes)
+
+
+@pytest.mark.covers("Q2", "each of: another payload, another name, another output")
+@pytest.mark.parametrize("what", ["code", "name", "output"])
+def test_a_run_that_was_tampered_with_is_left_alone(
+    cluster: Path, signed: Path, processes: Processes, what: str
+) -> None:
+    if what == "code":
+        (path,) = cluster.glob("jobs/*/code")
+        path.write_bytes(path.read_bytes() + b".")
+    else:
+        changed_spec(cluster, lambda spec: spec.update({what if what == "output" else "job": "/other"}))
+    told = refused(processes, MAPREDUCE_KEY_FILE=str(signed))
+    assert "not what was signed" in told if what == "code" else "not signed with the key" in told
+
+
+def test_a_signed_run_is_done_by_hosts_with_its_key(signed: Path, processes: Processes) -> None:
+    processes.host(2, MAPREDUCE_KEY_FILE=str(signed))
+    code, told = ended(processes.all[1])
+    assert code == 0, told
+    assert_right()
+
+
+@pytest.mark.covers("W9", "a host with another version of a package")
+def test_a_host_of_another_version_takes_no_part(cluster: Path, processes: Processes) -> None:
+    run = processes.run()
+    wait_for(lambda: list(cluster.glob("open/*")), "it waits for hosts", LONG)
+    changed_spec(cluster, lambda spec: spec["versions"].update(polars="0.1"))  # type: ignore[attr-defined]
+    told = refused(processes)
+    assert "polars" in told
+    assert "0.1" in told
+    assert is_alive(run.pid)
+
+
+@pytest.mark.covers("Q3", "a key that others may read, and one that is short")
+def test_a_key_that_is_none_is_refused(cluster: Path, processes: Processes) -> None:
+    Path("key").write_text(new_key())
+    Path("key").chmod(0o644)
+    code, told = ended(processes.run(MAPREDUCE_KEY_FILE="key"))
+    assert code == 2
+    assert "Others may read the key" in told
+    code, told = ended(processes.run(MAPREDUCE_KEY="short"))
+    assert code == 2
+    assert "fewer than 32" in told
+    assert "short" not in told
+
+
+@pytest.mark.covers("Q2", "a folder that others may write to, and no key")
+def test_a_folder_of_others_needs_a_key(cluster: Path, processes: Processes) -> None:
+    cluster.chmod(0o777)
+    code, told = ended(processes.run())
+    assert code == 2
+    assert "Others may write to" in told
+    assert "mapreduce keygen" in told
