@@ -27,7 +27,7 @@ from mapreduce.model import AttemptRecord, Manifest, Plan
 from mapreduce.protocols import Observer, Store
 from mapreduce.store import layout
 
-READS = 5
+READS = 10
 """So often a name that was listed, or must be there, is read before it is taken for missing."""
 
 

@@ -15,6 +15,7 @@ from typing import BinaryIO, TypeVar
 
 from mapreduce.errors import StorageError
 from mapreduce.protocols import Capabilities
+from mapreduce.store import layout
 from mapreduce.store.local import short_read, storage_error
 
 from .world import Actor, Violated, World
@@ -23,6 +24,10 @@ T = TypeVar("T")
 
 YOUNG = 10.0
 """Seconds for which a new name may be left out of a list, or seem to be missing."""
+
+
+_DECISIVE = (layout.EPOCHS, layout.COMMIT, layout.ENDED, layout.MANIFEST)
+"""Names before whose writing a coordinator may be frozen: what it knows is old then."""
 
 
 @dataclass
@@ -103,9 +108,10 @@ class SimStore:
         if data is None or (self._bucket.is_young(path) and self._strikes("negative read")):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
         part = data[start:] if length is None else data[start : start + length]
-        if part and self._strikes("torn read"):
+        often = 3.0 if "_" in name else 1.0  # commits and manifests, which are read once
+        if part and self._strikes("torn read", often):
             part = part[: self._rng.randrange(len(part))]
-        if part and self._strikes("flipped read"):
+        if part and self._strikes("flipped read", often):
             at = self._rng.randrange(len(part))
             part = part[:at] + bytes([part[at] ^ 1 << self._rng.randrange(8)]) + part[at + 1 :]
         if length is not None and len(part) != length:
@@ -139,6 +145,8 @@ class SimStore:
 
     def _write(self, operation: str, name: str, write: Callable[[], T]) -> T:
         world = self._bucket.world
+        if name.startswith(_DECISIVE) and self._strikes("slow decision", 5.0):
+            self._actor.frozen_until = world.now + self._rng.uniform(1, 40)
         self._begin(operation, name)
         if self._strikes("late write"):
             world.later(self._rng.uniform(0, 30), lambda: write() and None)
@@ -151,9 +159,9 @@ class SimStore:
         self._actor.pause(self._rng.expovariate(200))
         return done
 
-    def _strikes(self, fault: str) -> bool:
+    def _strikes(self, fault: str, often: float = 1.0) -> bool:
         faults = self._bucket.faults
-        if faults.calm or self._rng.random() >= faults.rates.get(fault, 0.0):
+        if faults.calm or self._rng.random() >= often * faults.rates.get(fault, 0.0):
             return False
         self._bucket.world.count(f"fault {fault}")
         return True

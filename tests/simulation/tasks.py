@@ -45,7 +45,9 @@ class Tasks:
     shards: int
     salted: bool = False
     seconds: float = 0.3
-    """Of a task, on the average."""
+    """Of a task, on the average,"""
+    even: bool = False
+    """or of each one."""
     crashes: float = 0.0
     """Share of attempts whose process ends."""
     raises: float = 0.0
@@ -120,7 +122,7 @@ class SimExecutor:
 
     def submit(self, attempt: Attempt, request: dict[str, Any]) -> None:
         rng = self._actor.world.rng
-        seconds = rng.expovariate(1 / self._tasks.seconds)
+        seconds = self._tasks.seconds * (1.0 if self._tasks.even else rng.expovariate(1))
         if rng.random() < self._tasks.hangs:
             seconds *= 100
         self._running[attempt] = (self._actor.clock() + seconds, unpack(pack(request)))
@@ -172,6 +174,7 @@ class SimExecutor:
     def stop(self, attempt: Attempt, error: MapReduceError | None) -> None:
         if self._running.pop(attempt, None) is None:
             return
+        self._actor.world.count("attempt stopped")
         if error:
             self._events.append(Failed(attempt, error))
         self._numbers += 1
