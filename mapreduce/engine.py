@@ -223,9 +223,10 @@ def _run_on_store(
             check_output(place, overwrite=options.overwrite)
             check_apart(place, plan)
             cluster.submit(plan, place.output, dump_job(job))
+            logger.info("run %s lies on %s for hosts: mapreduce worker %s", plan.run_id, cluster.place, on)
         else:
             plan, place = begun, place.of(begun.run_id)
-            logger.info("going on with run %s", plan.run_id)
+            logger.info("going on with run %s on %s", plan.run_id, cluster.place)
         with storage_errors("create", place.output, missing=False):
             make_directory(place.output)
         budget = None if job.memory is None else parse_size("memory", job.memory)
@@ -238,6 +239,7 @@ def _run_on_store(
                 Limits(job.max_attempts, job.timeout, budget, budget, options.backups, job.quarantine),
                 pace=cluster.pace(),
                 overwrite=options.overwrite,
+                planned=time.monotonic() - begin.seconds,
                 check=partial(jobs.version_difference, manifests.versions()),
                 observers=options.observers,
                 stop_requested=signals.noted,

@@ -157,7 +157,7 @@ class Agent:
     def _has_ended(self) -> bool:
         """Whether the run has ended without a word to this host; asked now and then."""
         now = self._clock()
-        if now - self._asked < self._pace.dead:
+        if now - self._asked < (self._pace.dead if self._begun else self._pace.report):
             return False
         self._asked = now
         return has_ended(self._store)

@@ -41,6 +41,8 @@ class Pace:
     """Attempts that a host has at hand for each slot, the one that runs among them, while they are quick."""
 
 
+LONELY = 10.0
+"""Seconds without any host after which that is told."""
 QUICK = 0.5
 """Seconds. Of attempts that take longer a host has none at hand but those that run: others may be idle."""
 
@@ -109,6 +111,8 @@ class Desk:
         self._events: list[Event | Printed | Reported] = []
         self._numbers = 0
         self._most = 1
+        self._alone_since: float | None = clock()
+        """None: it was told that nobody comes."""
         self._looked = self._led = self._asked = clock()
 
     @property
@@ -217,6 +221,9 @@ class Desk:
             if number > host.read and (report := self._read(id_, number)):
                 host.read = number
                 self._hear(host, report)
+        if not self._hosts and self._alone_since is not None and now - self._alone_since > LONELY:
+            self._alone_since = None
+            _LOG.warning("no host works on the run yet: start one with `mapreduce worker STORE`")
         for host in self._hosts.values():
             if host.alive and self._clock() - host.heard > self._pace.dead:
                 self._lose(host, f"{host.name or host.id} has not been heard of for {self._pace.dead:g} s.")

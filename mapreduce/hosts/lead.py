@@ -53,6 +53,7 @@ def lead(
     *,
     pace: Pace = PACE,
     overwrite: bool = False,
+    planned: float = 0.0,
     check: Callable[[dict[str, str]], str] = lambda _: "",
     observers: Sequence[Observer] = (),
     stop_requested: Callable[[], bool] = lambda: False,
@@ -60,10 +61,11 @@ def lead(
 ) -> Manifest:
     """Lead a run until its result is published; what was committed, by this coordinator or another one.
 
-    store: the run's. parts: the output's. check: why a host of these versions can't take part, or "". May be
-    called again, anywhere, after whatever ended it. Raises Superseded if another coordinator leads
-    meanwhile, and the error that ended the job.
+    store: the run's. parts: the output's. planned: seconds that planning took. check: why a host of these
+    versions can't take part, or "". May be called again, anywhere, after whatever ended it. Raises
+    Superseded if another coordinator leads meanwhile, and the error that ended the job.
     """
+    begin = around.clock()
     reader = _Reader(store, around.sleep, pace.report)
     there = _Reader(parts, around.sleep, pace.report)
     if committed := reader.manifest(layout.COMMIT):
@@ -95,6 +97,7 @@ def lead(
         with suppress(StorageError):  # hosts that hear nothing leave by themselves
             desk.close()
         raise
+    outcome.seconds |= {"plan": planned, "total": planned + around.clock() - begin}
     replaced = there.manifest(layout.MANIFEST)
     previous = replaced[0].digest if replaced else ""
     _, data = account(job, plan, outcome, started, previous, desk.workers, resumed=epoch - 1)
@@ -185,6 +188,7 @@ def remove(store: Store) -> None:
 
     A coordinator that is late finds the commit, so it can neither make another result nor publish one.
     """
-    for prefix in (layout.ORDERS, layout.REPORTS, layout.STAGE, layout.LOG, layout.DATA):
+    for prefix in (layout.ORDERS, layout.REPORTS, layout.STAGE, layout.LOG, layout.DATA, layout.PLANS):
         for name in store.list(prefix):
             store.delete(name)
+    store.delete(layout.CODE)

@@ -47,13 +47,13 @@ class Tasks:
     seconds: float = 0.3
     """Of a task, on the average,"""
     even: bool = False
-    """or of each one."""
+    """or of the first of each three, the second takes twice and the third three times as long."""
     crashes: float = 0.0
     """Share of attempts whose process ends."""
     raises: float = 0.0
     """Share of attempts that raise."""
     hangs: float = 0.0
-    """Share of attempts that take a hundred times as long."""
+    """Share of attempts that take thirty times as long."""
 
     def run(self, request: dict[str, Any], store: Store, parts: Store) -> Result:
         """As a worker does."""
@@ -122,9 +122,10 @@ class SimExecutor:
 
     def submit(self, attempt: Attempt, request: dict[str, Any]) -> None:
         rng = self._actor.world.rng
-        seconds = self._tasks.seconds * (1.0 if self._tasks.even else rng.expovariate(1))
+        factor = 1 + attempt.task.index % 3 if self._tasks.even else rng.expovariate(1)
+        seconds = factor * self._tasks.seconds
         if rng.random() < self._tasks.hangs:
-            seconds *= 100
+            seconds *= 30
         self._running[attempt] = (self._actor.clock() + seconds, unpack(pack(request)))
 
     def poll(self, timeout: float) -> list[Event | Printed | Reported]:

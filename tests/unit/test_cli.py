@@ -318,7 +318,7 @@ def test_errors_as_json(job_file):
         (["run"], "Missing argument 'FILE.py[:JOB]'."),
         (["run", "job.py", "--frobnicate"], "No such option"),
         (["run", "job.py", "--shards", "0"], "Invalid value for '--shards'"),
-        (["run", "job.py", "--on", "mars"], "'mars' is not one of 'processes', 'serial'."),
+        (["run", "job.py", "--on", "mars"], "on='mars' is not known."),
         (["run", "job.py", "--set", "DAY"], "--set 'DAY' is no NAME=VALUE."),
         (["run", "job.py", "--source", "a.txt", "b.txt"], "Quote a pattern"),
         (["show", "out", "--top", "1", "--limit", "1"], "exclude one another"),
