@@ -179,6 +179,9 @@ class Coordinator:
         if self._stop_requested():
             self._brain.stop()
         for event in events:
+            if commands and _may_drop_a_map(event):  # what was decided rests on that map
+                self._obey(commands)
+                commands = []
             commands += self._hear(event)
         now = self._clock()
         if now - self._ticked >= _POLL_SECONDS:
@@ -382,6 +385,11 @@ class Coordinator:
                 self._moved[attempt] = now
                 for observer in self._observers:
                     observer.stalled(str(attempt.task), self._work_of(attempt), now - self._started[attempt])
+
+
+def _may_drop_a_map(event: Event | Printed | Reported) -> bool:
+    """Whether an accepted result may be none any more after this."""
+    return isinstance(event, Failed | WorkerGone) and isinstance(event.error, SegmentError)
 
 
 def _rests_on_what_was_accepted(command: Command) -> bool:
