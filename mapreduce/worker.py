@@ -30,7 +30,6 @@ from mapreduce.model import Kind, Part, Result, Segments, Split, Work
 from mapreduce.protocols import RecordWriter, Report
 from mapreduce.reducer import Shard, run_reduce
 from mapreduce.room import Room
-from mapreduce.shuffle.objects import read_stage
 from mapreduce.shuffle.segments import SegmentWriter, content_digest
 from mapreduce.sifting import LISTED, Sieve
 from mapreduce.store import layout, open_store
@@ -153,11 +152,7 @@ class Workbench:
         return replace(result, set_aside=part, bad=tuple(bad.described() for bad in sieve.found[:LISTED]))
 
     def _reduce(self, request: dict[str, Any], context: Context, report: Report) -> Result:
-        given = request["segments"]
-        if isinstance(given, str):
-            inputs = read_stage(self.store, given)
-        else:
-            inputs = [from_plain(Segments, segments) for segments in given]
+        inputs = [from_plain(Segments, segments) for segments in request["segments"]]
         wanted = tuple(request["range"]) if request["range"] else None
         with self._part(request["index"], request["nonce"]) as part:
             room = Room(request.get("memory"))

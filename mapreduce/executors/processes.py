@@ -47,6 +47,8 @@ _UNKNOWN_CODE = 255
 _SERVER_PATIENCE = 0.05
 _END_PATIENCE = 5.0
 """Seconds for a killed process to end; one that waits for a dead disk may take longer, and is left alone."""
+SECRETS = frozenset({"MAPREDUCE_KEY"})
+"""Of the environment, what functions must not see."""
 _MAIN = threading.Lock()
 """Held by who has put another module in the place of `__main__`."""
 
@@ -81,7 +83,8 @@ class ProcessExecutor:
 
     def __init__(self, payload: bytes, setup: dict[str, Any], workers: int) -> None:
         self.workers = workers
-        self._hello = codec.pack({**setup, "job": payload, "environment": dict(os.environ)})
+        environment = {name: value for name, value in os.environ.items() if name not in SECRETS}
+        self._hello = codec.pack({**setup, "job": payload, "environment": environment})
         self._context = get_context("forkserver")
         self._alive: dict[int, _Worker] = {}
         self._numbers = iter(range(sys.maxsize))

@@ -10,8 +10,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from mapreduce.errors import MapReduceError, from_plain
+from mapreduce.errors import MapReduceError, StorageError, from_plain
 from mapreduce.events import Failed, Printed, Reported, Succeeded, WorkerGone, WorkerReady
 from mapreduce.hosts import messages
 from mapreduce.hosts.desk import PACE, Pace
@@ -19,6 +20,7 @@ from mapreduce.hosts.leadership import has_ended
 from mapreduce.hosts.messages import Ended, Going, HostReport, Order, Orders
 from mapreduce.model import Attempt, Result
 from mapreduce.protocols import Executor, Store
+from mapreduce.shuffle.objects import read_stage
 from mapreduce.store import layout
 
 IDLE = 10
@@ -191,12 +193,23 @@ class Agent:
             if order.stop:
                 self._end(order, error=from_plain(order.stop))
                 continue
+            try:
+                request = self._whole(order.request)
+            except StorageError as error:
+                self._end(order, error=error)
+                continue
             attempt = replace(order.attempt, worker=self._idle.popleft())
             self._begun[order.key] = _Begun(order, attempt, Going(order.key))
             self._keys[attempt] = order.key
-            memory = order.request.get("memory") or self._memory
-            self._executor.submit(attempt, {**order.request, "memory": memory})
+            self._executor.submit(attempt, request)
             self._changed = True
+
+    def _whole(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The request with what a reduce reads, which was laid down elsewhere. Raises StorageError."""
+        whole = {**request, "memory": request.get("memory") or self._memory}
+        if "segments" in request:
+            whole["segments"] = read_stage(self._store, request["segments"])
+        return whole
 
     # ------------------------------------------------------------ events
 

@@ -19,6 +19,7 @@ from mapreduce.codec import from_plain, pack, seal, sha256, unseal
 from mapreduce.coordinator.log import read_log
 from mapreduce.errors import JobChanged, JobError, SignatureError, WorkDamaged
 from mapreduce.hosts.desk import Pace
+from mapreduce.hosts.signed import SignedStore
 from mapreduce.hosts.signing import check_signature, signature
 from mapreduce.model import Plan
 from mapreduce.place import Place
@@ -65,8 +66,9 @@ class Cluster:
             _check_owner(self.place)
 
     def of_run(self, run_id: str, who: str = "coordinator") -> Store:
-        """The part of the store that is a run's."""
-        return open_store(self.place_of(run_id), run_id, who)
+        """The part of the store that is a run's; with a key its control records are signed."""
+        store = open_store(self.place_of(run_id), run_id, who)
+        return store if self._key is None else SignedStore(store, self._key, run_id)
 
     def place_of(self, run_id: str) -> str:
         """Where that is."""

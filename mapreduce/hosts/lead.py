@@ -21,7 +21,7 @@ from mapreduce.coordinator.loop import Coordinator
 from mapreduce.coordinator.state import Limits
 from mapreduce.errors import ManifestError, OutputExists, StorageError, Superseded
 from mapreduce.hosts.desk import PACE, Desk, Pace
-from mapreduce.hosts.leadership import claim
+from mapreduce.hosts.leadership import ENDED, claim
 from mapreduce.job import Job
 from mapreduce.model import AttemptRecord, Manifest, Plan
 from mapreduce.protocols import Observer, Store
@@ -179,7 +179,7 @@ def _publish(store: Store, parts: Store, there: _Reader, data: bytes, *, overwri
         manifests.publish(parts, data, overwrite=overwrite)
     elif found.digest != manifest.digest and not overwrite:
         raise OutputExists("The output got a result of another run meanwhile.")
-    store.create(layout.ENDED, b"ended")
+    store.create(layout.ENDED, ENDED)
     return manifest
 
 

@@ -12,6 +12,9 @@ from mapreduce.errors import Superseded
 from mapreduce.protocols import Store
 from mapreduce.store import layout
 
+ENDED = b"ended"
+"""What the object says that tells of a run's end."""
+
 
 def claim(store: Store, nonce: str) -> int:
     """Lead from now on; the new epoch. `nonce` is no other coordinator's. Raises StorageError."""
@@ -29,10 +32,9 @@ def newest(store: Store) -> int:
 def has_ended(store: Store) -> bool:
     """Whether the run is known to have ended, though nobody has said so to who asks."""
     try:
-        store.read(layout.ENDED)
+        return store.read(layout.ENDED) == ENDED
     except FileNotFoundError:
         return False
-    return True
 
 
 def superseded(epoch: int, newer: int) -> Superseded:

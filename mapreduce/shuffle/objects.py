@@ -5,11 +5,13 @@ Free of polars, because the coordinator reads samples of keys.
 
 from __future__ import annotations
 
+from typing import Any
+
 import xxhash
 
 from mapreduce import codec
 from mapreduce.errors import SegmentError, StorageError
-from mapreduce.model import Sample, Segments
+from mapreduce.model import Sample
 from mapreduce.ordering import Sketch
 from mapreduce.protocols import Store
 from mapreduce.store.patience import may_pass
@@ -59,10 +61,10 @@ def _damaged(map_index: int, name: str, what: str) -> SegmentError:
     return SegmentError(f"Intermediate data of map {map_index} {what} ({name}).", map_index=map_index)
 
 
-def read_stage(store: Store, name: str) -> list[Segments]:
-    """What a reduce attempt reads, where that was laid down for it. Raises StorageError."""
+def read_stage(store: Store, name: str) -> list[Any]:
+    """What a reduce attempt reads, plain, where that was laid down for it. Raises StorageError."""
     try:
-        plain = codec.unseal(store.read(name))
+        segments: list[Any] = codec.unseal(store.read(name))
     except (FileNotFoundError, ValueError) as error:
         raise StorageError(f"{name}, what a reduce reads, can't be read: {error}.") from error
-    return [codec.from_plain(Segments, segments) for segments in plain]
+    return segments

@@ -69,7 +69,7 @@ MUTANTS = [
     Mutant(
         "the end is not said",
         "hosts/lead.py",
-        '    store.create(layout.ENDED, b"ended")\n',
+        "    store.create(layout.ENDED, ENDED)\n",
         "",
     ),
     Mutant(

@@ -50,7 +50,7 @@ NEMESES = (
 )
 PACE = Pace(look=0.2, report=1.0, dead=15.0, queue=2)
 CALM, LIMIT = 100.0, 600.0
-"""Seconds until nothing goes wrong any more, and until all must be over."""
+"""Seconds until nothing goes wrong any more, and until all must be over, beside the work itself."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,11 @@ class Setting:
     nemeses: dict[str, float]
     """Mean seconds between two deeds."""
     tasks: Tasks
+
+    @property
+    def work(self) -> float:
+        """Seconds that it takes if all goes well, about."""
+        return (self.maps + self.shards) * self.tasks.seconds / (self.hosts * self.slots)
 
     @property
     def is_quiet(self) -> bool:
@@ -143,7 +148,7 @@ class Story:
         self.world.later(CALM, self._calm_down)
         self.world.later(5.0, self._supervise)
         try:
-            self.world.run(self._is_over, LIMIT)
+            self.world.run(self._is_over, LIMIT + 3 * self.setting.work)
             self._check()
         finally:
             self.world.end()

@@ -13,12 +13,12 @@ import xxhash
 
 from mapreduce import Job, Records, Sum, chunks
 from mapreduce.chunks import Chunk
-from mapreduce.codec import pack, unpack
+from mapreduce.codec import from_plain, pack, unpack
 from mapreduce.errors import MapReduceError, UserFunctionError, WorkerKilled
 from mapreduce.events import Event, Failed, Printed, Reported, Succeeded, WorkerGone, WorkerReady
-from mapreduce.model import Attempt, InputFile, Kind, Part, Plan, Result, SortedRun, Split, Work
+from mapreduce.model import Attempt, InputFile, Kind, Part, Plan, Result, Segments, SortedRun, Split, Work
 from mapreduce.protocols import Store
-from mapreduce.shuffle.objects import read_intact, read_stage
+from mapreduce.shuffle.objects import read_intact
 from mapreduce.store import layout
 
 from .world import Actor
@@ -84,7 +84,7 @@ class Tasks:
 
     def _reduce(self, request: dict[str, Any], store: Store, parts: Store) -> Result:
         data = b""
-        for segments in read_stage(store, request["segments"]):
+        for segments in (from_plain(Segments, plain) for plain in request["segments"]):
             for chunk in chunks.unpack(segments.index):
                 where = store, segments.map_index, segments.name, chunk.offset, chunk.length
                 data += read_intact(*where, chunk.digest)
