@@ -6,6 +6,7 @@ and drops what newer orders don't name. Of coordinators it obeys the one with th
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
@@ -22,6 +23,8 @@ from mapreduce.model import Attempt, Result
 from mapreduce.protocols import Executor, Store
 from mapreduce.shuffle.objects import read_stage
 from mapreduce.store import layout
+
+_LOG = logging.getLogger("mapreduce.host")
 
 IDLE = 10
 """A host that has had nothing to do for so many times `Pace.dead` leaves the run."""
@@ -72,7 +75,9 @@ class Agent:
         self.epoch = self._seen = 0
         """Of the newest orders, and their number."""
         self.why = ""
-        """Why it is over."""
+        """Why it is over,"""
+        self.is_done = False
+        """and whether there can be nothing more to do under this coordinator."""
         self._queue: deque[Order] = deque()
         self._begun: dict[str, _Begun] = {}
         self._keys: dict[Attempt, str] = {}
@@ -86,8 +91,7 @@ class Agent:
         self._tried = self._busy = clock()
         self._reads_next = store.capabilities.wait_by == "read"
         self._changed = True
-        self.refusal = ""
-        """Why the coordinator gives this host no work."""
+        self._refusal = ""
 
     def serve(self) -> None:
         """Work until the run is over, or this host has left. Raises what the executor and the store raise."""
@@ -106,10 +110,10 @@ class Agent:
         if orders is not None:
             self._changed = True
             if orders.ended:
-                return self._over("its coordinator has ended")
+                return self._over("its coordinator has ended", done=True)
             self._obey(orders)
         if self._has_ended():
-            return self._over("it has ended")
+            return self._over("it has ended", done=True)
         self._begin()
         leaving = self._leaving() or self._is_idle()
         if leaving:
@@ -121,8 +125,8 @@ class Agent:
             return self._over("there is nothing to do" if self._is_idle() else "this host leaves")
         return True
 
-    def _over(self, why: str) -> bool:
-        self.why = why
+    def _over(self, why: str, *, done: bool = False) -> bool:
+        self.why, self.is_done = why, done
         return False
 
     def _is_idle(self) -> bool:
@@ -165,7 +169,9 @@ class Agent:
         return has_ended(self._store)
 
     def _obey(self, orders: Orders) -> None:
-        self.refusal = orders.refusal
+        if orders.refusal != self._refusal:
+            self._refusal = orders.refusal
+            _LOG.warning("this host gets no work: %s", orders.refusal)
         self._ended = {number: ended for number, ended in self._ended.items() if number > orders.ack}
         for number in range(self._removed + 1, orders.seen):
             self._store.delete(layout.report_name(self._identity.id, number))

@@ -43,7 +43,7 @@ class Host:
     def __init__(self, cluster: Cluster, processes: int, *, leaving: Callable[[], bool]) -> None:
         self._cluster, self._processes, self._leaving = cluster, processes, leaving
         self._left: dict[str, int] = {}
-        """Epoch of each run when this host left it: there is something to do again under a newer one."""
+        """Epoch of each run when this host was done with it, or failed: it comes back under a newer one."""
         self._refused: set[str] = set()
 
     def work(self) -> None:
@@ -97,8 +97,10 @@ class Host:
             agent.serve()
         except MapReduceError as error:
             logger.warning("left run %s: %s", spec.run_id, error)
+            self._left[spec.run_id] = agent.epoch or newest(store)
         else:
             logger.info("left run %s: %s", spec.run_id, agent.why)
+            if agent.is_done:
+                self._left[spec.run_id] = agent.epoch or newest(store)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-        self._left[spec.run_id] = max(agent.epoch, 1) if agent.epoch else newest(store)
