@@ -245,11 +245,7 @@ def _run_on_store(
                 stop_requested=signals.noted,
             )
         cluster.close(plan.run_id)
-        result = JobResult(place.output, manifest, as_output(job.output))
-        result.deliveries = deliver_all(job.sinks, result)
-        for observer in options.observers:
-            observer.finished(result)
-        return result
+        return _tell(job, place, manifest, options)
 
 
 # ---------------------------------------------------------------- from the beginning, or going on
@@ -428,6 +424,11 @@ def _commit(place: Place, data: bytes) -> None:
 def _publish_and_tell(job: Job, place: Place, manifest: Manifest, data: bytes, options: Options) -> JobResult:
     if published_by(place) is None:
         manifests.publish(place.output_store(), data, overwrite=options.overwrite)
+    return _tell(job, place, manifest, options)
+
+
+def _tell(job: Job, place: Place, manifest: Manifest, options: Options) -> JobResult:
+    """Tell sinks and observers of a result that is published."""
     result = JobResult(place.output, manifest, as_output(job.output))
     result.deliveries = deliver_all(job.sinks, result)
     for observer in options.observers:
