@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from mapreduce import Job, Records, Sum, run
 from mapreduce import manifest as manifests
 from mapreduce.cli.jobfile import load_job
 from mapreduce.codec import from_plain, seal, unseal
@@ -353,6 +354,17 @@ def test_a_key_that_is_none_is_refused(cluster: Path, processes: Processes) -> N
     assert code == 2
     assert "fewer than 32" in told
     assert "short" not in told
+
+
+@pytest.mark.covers("Q3", "a function that looks for the key in its environment")
+def test_functions_do_not_find_the_key_in_their_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAPREDUCE_KEY", new_key())
+    monkeypatch.setenv("MAPREDUCE_OTHER", "1")
+
+    def found(record: str) -> list[tuple[str, int]]:
+        return [(name, 1) for name in os.environ if name in ("MAPREDUCE_KEY", "MAPREDUCE_OTHER")]
+
+    assert list(run(Job("looks", Records(["a"]), found, Sum()), workers=1)) == [("MAPREDUCE_OTHER", 1)]
 
 
 @pytest.mark.covers("Q2", "a folder that others may write to, and no key")
