@@ -13,6 +13,8 @@ class WorkerReady:
     """A worker can take an attempt; it is a new one, or has ended its last."""
 
     worker: int
+    host: str = ""
+    """Where it is, if there are several."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,10 @@ from statistics import median
 
 from mapreduce.errors import (
     AttemptTimeout,
+    InputChanged,
+    InputDenied,
+    InputError,
+    InputMissing,
     MapReduceError,
     MemoryExceeded,
     Retry,
@@ -50,7 +54,9 @@ class Verdict(Enum):
     FAIL = "fail"
 
 
-def after_failure(failures: Sequence[Failure], max_attempts: int, *, may_skip: bool = False) -> Verdict:
+def after_failure(
+    failures: Sequence[Failure], max_attempts: int, *, may_skip: bool = False, elsewhere: bool = False
+) -> Verdict:
     """Decide by all failures of one task so far, the newest last.
 
     A deterministic error fails at once. User code fails when it has failed twice in the same place, or
@@ -59,9 +65,12 @@ def after_failure(failures: Sequence[Failure], max_attempts: int, *, may_skip: b
     unlucky with machines keeps its tries. Data of one map that got lost is that map's misfortune: it
     has a budget for each, and is made again at least once, or no run could ever go on from there.
 
-    may_skip: a record on which the process was ended or ran out of time twice is left out.
+    may_skip: a record on which the process was ended or ran out of time twice is left out. elsewhere: there
+    is a host on which the task has not failed yet; what may be the fault of hosts is tried there first.
     """
     newest = failures[-1]
+    if elsewhere and may_be_the_hosts(newest.error):
+        return Verdict.RETRY
     if may_skip and newest.error.records is not None and isinstance(newest.error, _OF_A_RECORD):
         if len(newest.error.records) == 1 and any(_same_record(other, newest) for other in failures[:-1]):
             return Verdict.SKIP
@@ -78,6 +87,12 @@ def after_failure(failures: Sequence[Failure], max_attempts: int, *, may_skip: b
     if isinstance(newest.error, SegmentError):
         max_attempts = max(max_attempts, 2)
     return Verdict.FAIL if of_kind >= max_attempts else Verdict.RETRY
+
+
+def may_be_the_hosts(error: MapReduceError) -> bool:
+    """Whether the host may be what is wrong, not the task: its disk is full, or it lacks a mount."""
+    lacks_input = isinstance(error, InputMissing | InputDenied | InputChanged) or type(error) is InputError
+    return lacks_input or (error.retry is Retry.ALWAYS and not isinstance(error, SegmentError))
 
 
 _OF_A_RECORD = (WorkerCrash, AttemptTimeout)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -71,6 +71,8 @@ class _Task:
     """Errors of records that are left out, by number within the split."""
     forgiven: int = 0
     """So many of the first failures were of records that are left out now."""
+    avoid: set[str] = field(default_factory=set)
+    """Hosts on which it has failed: it goes to another one, if there is one."""
     story: list[str] = field(default_factory=list)
 
     @property
@@ -157,6 +159,10 @@ class Brain:
         """Tasks beside which nothing may run."""
         self._waiting_alone: deque[TaskId] = deque()
         self._idle: deque[int] = deque()
+        self._host_of: dict[int, str] = {}
+        """Of workers that are on one of several hosts."""
+        self._hosts: Counter[str] = Counter()
+        """How many workers each of these has."""
         self._running: dict[int, Attempt] = {}
         self._since: dict[Attempt, float] = {}
         self._stopped: set[Attempt] = set()
@@ -205,6 +211,9 @@ class Brain:
         commands: list[Command] = []
         if isinstance(event, WorkerReady):
             self._idle.append(event.worker)
+            if event.host and event.worker not in self._host_of:
+                self._host_of[event.worker] = event.host
+                self._hosts[event.host] += 1
         elif isinstance(event, WorkerGone):
             commands = self._worker_gone(event)
         elif isinstance(event, Succeeded):
@@ -279,11 +288,22 @@ class Brain:
 
     def _worker_gone(self, event: WorkerGone) -> list[Command]:
         attempt = self._running.get(event.worker)
-        if attempt:
-            return self._failed(attempt, event.error)
+        commands = self._failed(attempt, event.error) if attempt else []
         if event.worker in self._idle:
             self._idle.remove(event.worker)
-        return []
+        self._forget_worker(event.worker)
+        return commands
+
+    def _avoid_host(self, task: _Task, attempt: Attempt) -> None:
+        if attempt.worker in self._host_of:
+            task.avoid.add(self._host_of[attempt.worker])
+
+    def _forget_worker(self, worker: int) -> None:
+        host = self._host_of.pop(worker, "")
+        if host:
+            self._hosts[host] -= 1
+            if not self._hosts[host]:
+                del self._hosts[host]
 
     def _succeeded(self, attempt: Attempt, result: Result) -> list[Command]:
         task = self._release(attempt)
@@ -333,6 +353,7 @@ class Brain:
             del self._running[attempt.worker]
             del self._since[attempt]
             self._stopped.add(attempt)
+            self._forget_worker(attempt.worker)
             task.running -= 1
             task.story.append(f"attempt {attempt.number} stopped")
         return [Stop(attempt) for attempt in others]
@@ -362,6 +383,7 @@ class Brain:
             return []
         self._since.pop(attempt)
         task.failures.append(Failure(error))
+        self._avoid_host(task, attempt)
         self._of(task.id.kind).retries += 1
         task.story.append(f"attempt {attempt.number}: {type(error).__name__}")
         commands = self._redo_map(error)
@@ -372,6 +394,7 @@ class Brain:
             task.failures[task.forgiven :],
             self._limits.max_attempts,
             may_skip=self._limits.quarantine is not None and attempt.task.kind is Kind.MAP,
+            elsewhere=bool(self._hosts.keys() - task.avoid),
         )
         if verdict is Verdict.SKIP and error.records is not None:
             task.skip[error.records.start] = error
@@ -415,6 +438,8 @@ class Brain:
         for worker, attempt in list(self._running.items()):
             error = self._overdue(attempt) or self._too_large(attempt, event.memory.get(worker, 0))
             if error:
+                self._avoid_host(self._of(attempt.task.kind).task(attempt.task.index), attempt)
+                self._forget_worker(worker)
                 commands.append(Stop(attempt, error))
         return commands
 
@@ -456,11 +481,30 @@ class Brain:
         if not self._idle or (self._alone and any(a.task in self._alone for a in self._running.values())):
             return []
         commands: list[Command] = []
+        held: list[_Task] = []
         while self._idle and stage.waits():
-            commands.append(self._start(stage.take()))
+            task = stage.take()
+            if (worker := self._worker_not_on(task.avoid)) is None:
+                held.append(task)
+            else:
+                commands.append(self._start(task, worker))
+        for task in reversed(held):
+            stage.give_back(task)
         if self._idle and not self._running and self._waiting_alone:
-            return [self._start(self._task_alone(stage))]
+            task = self._task_alone(stage)
+            worker = self._worker_not_on(task.avoid)
+            return [self._start(task, self._idle.popleft() if worker is None else worker)]
         return commands + self._backups(stage)
+
+    def _worker_not_on(self, hosts: set[str]) -> int | None:
+        """Take an idle worker: not on these hosts while there are others. None: those are busy."""
+        if not hosts or not self._hosts.keys() - hosts:
+            return self._idle.popleft()
+        for worker in self._idle:
+            if self._host_of.get(worker) not in hosts:
+                self._idle.remove(worker)
+                return worker
+        return None
 
     def _task_alone(self, stage: _Stage) -> _Task:
         found = next(task for task in self._waiting_alone if task.kind is stage.kind)
@@ -475,14 +519,20 @@ class Brain:
             for attempt in self._running.values()
             if attempt.task.kind is stage.kind and stage.peek(attempt.task.index).running == 1
         }
-        slow = stragglers(single, stage.took, stage.left)
-        return [self._start(stage.task(attempt.task.index)) for attempt in slow[: len(self._idle)]]
+        commands: list[Command] = []
+        for attempt in stragglers(single, stage.took, stage.left)[: len(self._idle)]:
+            task = stage.task(attempt.task.index)
+            slow = {self._host_of[attempt.worker]} if attempt.worker in self._host_of else set()
+            worker = self._worker_not_on(task.avoid | slow)
+            if worker is not None:
+                commands.append(self._start(task, worker))
+        return commands
 
-    def _start(self, task: _Task) -> Command:
+    def _start(self, task: _Task, worker: int) -> Command:
         task.attempts += 1
         task.running += 1
         task.state = State.RUNNING
-        attempt = Attempt(task.id, task.attempts, self._idle.popleft())
+        attempt = Attempt(task.id, task.attempts, worker)
         task.story.append(f"attempt {attempt.number} on worker {attempt.worker}")
         self._running[attempt.worker] = attempt
         self._since[attempt] = self._now

@@ -115,13 +115,15 @@ class Agent:
         if self._has_ended():
             return self._over("it has ended", done=True)
         self._begin()
-        leaving = self._leaving() or self._is_idle()
+        leaving = self._leaving() or self._is_idle() or bool(self._refusal)
         if leaving:
             self._changed |= bool(self._queue)
             self._queue.clear()
         if self._changed or self._clock() - self._reported >= self._pace.report:
             self._report(leaving=leaving)
         if leaving and not self._begun and not self._ended:
+            if self._refusal:
+                return self._over("it gets no work", done=True)
             return self._over("there is nothing to do" if self._is_idle() else "this host leaves")
         return True
 

@@ -14,9 +14,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mapreduce.codec import seal, to_plain
+from mapreduce.coordinator.policy import may_be_the_hosts
 from mapreduce.errors import HostLost, MapReduceError, Superseded, from_plain
 from mapreduce.events import Event, Failed, Printed, Reported, Succeeded, WorkerGone, WorkerReady
 from mapreduce.hosts import messages
+from mapreduce.hosts.blame import Blame
 from mapreduce.hosts.leadership import has_ended, newest, superseded
 from mapreduce.hosts.messages import Ended, HostReport, Order, Orders
 from mapreduce.model import Attempt
@@ -75,6 +77,9 @@ class _Host:
     changed: bool = True
     """The newest orders are not what is wanted now."""
     refusal: str = ""
+    """Why it gets no work,"""
+    blamed: str = ""
+    """and why it gets none any more, whatever it says."""
 
 
 KEPT_REPORTS = 16
@@ -109,6 +114,7 @@ class Desk:
         """Key of the order of each attempt that has not ended."""
         self._memory: dict[int, int] = {}
         self._events: list[Event | Printed | Reported] = []
+        self._blame = Blame()
         self._numbers = 0
         self._most = 1
         self._alone_since: float | None = clock()
@@ -246,10 +252,9 @@ class Desk:
         if report.epoch > self.epoch:
             raise superseded(self.epoch, report.epoch)
         host.heard, host.name = self._clock(), report.name
-        refusal = self._check(report.versions)
+        refusal = host.blamed or self._check(report.versions)
         if refusal != host.refusal:
-            host.refusal, host.changed = refusal, True
-            _LOG.warning("host %s takes no part: %s", host.name, refusal)
+            self._refuse(host, refusal)
         host.slots = report.slots
         self._hear_ended(host, report.ended)
         for going in report.going:
@@ -267,6 +272,26 @@ class Desk:
         if host.alive and not report.slots:
             self._let_go(host, {going.key for going in report.going})
             host.alive = bool(host.workers or report.ended)  # it waits until what has ended is acknowledged
+
+    def _refuse(self, host: _Host, why: str) -> None:
+        """It gets no work; what it runs it may end."""
+        host.refusal, host.changed = why, True
+        if why:
+            _LOG.warning("host %s takes no part: %s", host.name or host.id, why)
+        busy = {order.attempt.worker for order in host.orders.values()}
+        for worker in sorted(host.workers - busy):
+            self._drop_worker(host, worker, f"{host.name or host.id} takes no part: {why}")
+
+    def _set_aside(self, host: _Host) -> None:
+        """Give it no more of this run: others finish what it fails. The last one that works is kept."""
+        if host.blamed or not any(
+            other.alive and other.slots and not other.refusal
+            for other in self._hosts.values()
+            if other is not host
+        ):
+            return
+        host.blamed = self._blame.why(host.id)
+        self._refuse(host, host.blamed)
 
     def _wanted(self, host: _Host) -> int:
         """How many workers a host has, if it is up to us."""
@@ -288,8 +313,13 @@ class Desk:
                 host.quick = ended.result.work.seconds < QUICK
                 self._events.append(Succeeded(attempt, ended.result))
                 self._free(host, attempt.worker)
+                for id_ in self._blame.succeeded(host.id, attempt.task):
+                    self._set_aside(self._hosts[id_])
                 continue
             error = from_plain(ended.error or {})
+            if may_be_the_hosts(error) and "\n" not in error.message:
+                error.message += f" It was on host {host.name or host.id}."
+            self._blame.failed(host.id, attempt.task, error)
             error.records = range(*ended.records) if ended.records else None
             if ended.lost:
                 self._events.append(WorkerGone(attempt.worker, error))
@@ -315,24 +345,30 @@ class Desk:
         self._numbers += 1
         host.workers.add(self._numbers)
         self._at[self._numbers] = host
-        self._events.append(WorkerReady(self._numbers))
+        self._events.append(WorkerReady(self._numbers, host.id))
 
     def _free(self, host: _Host, worker: int) -> None:
         """A worker has nothing to do; it goes if there are more than there should be."""
         if len(host.workers) > self._wanted(host):
-            host.workers.discard(worker)
-            del self._at[worker]
+            self._drop_worker(host, worker, f"{host.name or host.id} has no more room.")
         else:
-            self._events.append(WorkerReady(worker))
+            self._events.append(WorkerReady(worker, host.id))
+
+    def _drop_worker(self, host: _Host, worker: int, why: str) -> None:
+        host.workers.discard(worker)
+        del self._at[worker]
+        ready = WorkerReady(worker, host.id)
+        self._events = [event for event in self._events if event != ready]
+        self._events.append(WorkerGone(worker, HostLost(why, place=f"host {host.id}")))
 
     def _replace_worker(self, host: _Host, worker: int) -> None:
         host.workers.discard(worker)
         self._at.pop(worker, None)
-        self._add_worker(host)
+        if len(host.workers) < self._wanted(host):
+            self._add_worker(host)
 
     def _let_go(self, host: _Host, going: set[str]) -> None:
         """The host is about to leave: it begins nothing more, and is gone when what runs has ended."""
-        left = HostLost(f"{host.name or host.id} has left.", place=f"host {host.id}")
         busy = {order.attempt.worker: key for key, order in host.orders.items()}
         for worker in sorted(host.workers):
             key = busy.get(worker)
@@ -340,17 +376,13 @@ class Desk:
                 continue
             if key is not None:
                 self._forget(host, key)
-            host.workers.discard(worker)
-            del self._at[worker]
-            self._events.append(WorkerGone(worker, left))
+            self._drop_worker(host, worker, f"{host.name or host.id} has left.")
 
     def _lose(self, host: _Host, why: str) -> None:
         """Its workers are gone, and what they had to do."""
         host.alive = False
         host.changed = True
-        workers, host.workers = host.workers, set()
         for key in list(host.orders):
             self._forget(host, key)
-        for worker in sorted(workers):
-            del self._at[worker]
-            self._events.append(WorkerGone(worker, HostLost(why, place=f"host {host.id}")))
+        for worker in sorted(host.workers):
+            self._drop_worker(host, worker, why)

@@ -183,6 +183,25 @@ def test_a_host_that_was_frozen_does_no_harm(cluster: Path, processes: Processes
     assert_right()
 
 
+@pytest.mark.covers("W6", "a full disk on one of two hosts: every map there fails to write its data")
+def test_a_host_with_a_full_disk_is_set_aside(cluster: Path, processes: Processes) -> None:
+    Path("hold").touch()
+    processes.host(1)
+    full = processes.host(1, MAPREDUCE_FAULTS="op=new_file who=worker path=data/ times=always do=enospc")
+    run = processes.run()
+    wait_for(lambda: len(callers()) == 2, "both are at it", LONG)
+    Path("hold").unlink()
+    code, told = ended(run)
+    assert code == 0, told
+    assert_right()
+    assert max(called().values()) <= 2, "what failed there was not tried there again"
+    why = "it failed 3 attempts that other hosts finished, the last of them so: "
+    assert why in told
+    assert "No space left on device" in told
+    kill_group(full, signal.SIGTERM)
+    assert f"this host gets no work: {why}" in ended(full)[1]
+
+
 @pytest.mark.covers("C1", "kill -9 of a coordinator of hosts")
 def test_a_coordinator_that_was_killed_is_gone_on_with(cluster: Path, processes: Processes) -> None:
     Path("hold-n11").touch()

@@ -31,6 +31,8 @@ EXPECTED = [
     "host left: its coordinator has ended",
     "host left: it has ended",
     "host left: this host leaves",
+    "host left: it gets no work",
+    "attempt failed by a full disk",
 ]
 
 

@@ -108,7 +108,7 @@ class SimStore:
         if data is None or (self._bucket.is_young(path) and self._strikes("negative read")):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
         part = data[start:] if length is None else data[start : start + length]
-        often = 3.0 if "_" in name else 1.0  # commits and manifests, which are read once
+        often = 2.0 if "_" in name else 1.0  # commits and manifests, which are read once
         if part and self._strikes("torn read", often):
             part = part[: self._rng.randrange(len(part))]
         if part and self._strikes("flipped read", often):

@@ -67,6 +67,8 @@ class Setting:
     nemeses: dict[str, float]
     """Mean seconds between two deeds."""
     tasks: Tasks
+    full: int = 0
+    """So many hosts, of the first ones, have a full disk."""
 
     @property
     def work(self) -> float:
@@ -77,7 +79,7 @@ class Setting:
     def is_quiet(self) -> bool:
         """Nothing goes wrong: each task runs once."""
         tasks = self.tasks
-        trouble = self.rates or self.nemeses or tasks.crashes or tasks.raises or tasks.hangs
+        trouble = self.rates or self.nemeses or tasks.crashes or tasks.raises or tasks.hangs or self.full
         return not trouble and self.coordinators == 1
 
     @classmethod
@@ -92,16 +94,19 @@ class Setting:
             maps, shards = rng.randint(2, 12), rng.randint(1, 3)
             seconds, salted = rng.choice([0.05, 0.5]), rng.random() < 0.5
             tasks = Tasks(shards, salted=salted, seconds=seconds, even=True)
-            return cls(maps, shards, rng.randint(1, 3), rng.randint(1, 3), 1, {}, deeds, tasks)
+            hosts, slots = rng.randint(1, 3), rng.randint(1, 3)
+            full = hosts - 1 if deeds and rng.random() < 0.3 else 0
+            return cls(maps, shards, hosts, slots, 1, {}, deeds, tasks, full)
         maps, shards = rng.choice([(2, 1), (3, 0), (4, 2), (8, 3), (8, 3), (20, 4), (40, 8)])
         if rng.random() < 0.01:
             maps, shards = 200, 16
         faults = [fault for fault in FAULTS if rng.random() < 0.4]
         deeds = [deed for deed in NEMESES if rng.random() < 0.4]
+        hosts = rng.randint(1, 4)
         return cls(
             maps,
             shards,
-            hosts=rng.randint(1, 4),
+            hosts=hosts,
             slots=rng.randint(1, 3),
             coordinators=rng.choice([1, 1, 2, 3]),
             rates={fault: rng.choice([0.005, 0.02, 0.1]) for fault in faults},
@@ -114,6 +119,7 @@ class Setting:
                 raises=rng.choice([0.0, 0.0, 0.05]),
                 hangs=rng.choice([0.0, 0.0, 0.02]),
             ),
+            full=rng.choice([0, 0, 0, hosts - 1]),
         )
 
 
@@ -133,7 +139,7 @@ class Story:
         self._accepted: dict[TaskId, float] = {}
         """When each task had an acceptance in the log."""
         self._reported: dict[TaskId, float] = {}
-        """When a host first told that a task was done."""
+        """When a host first told whoever led that a task was done."""
         self._epochs: dict[int, float] = {}
         self._trace = hashlib.sha256()
 
@@ -162,10 +168,12 @@ class Story:
 
     def _add_host(self, after: float = 0.0) -> None:
         name = f"host-{len(self._hosts)}"
+        is_full = len(self._hosts) < self.setting.full
 
         def serve(actor: Actor) -> None:
             store, parts = self._store(RUNS, actor), self._store(OUTPUT, actor)
-            executor = SimExecutor(self.setting.tasks, self.setting.slots, store, parts, actor)
+            tasks, slots = self.setting.tasks, self.setting.slots
+            executor = SimExecutor(tasks, slots, store, parts, actor, is_full=is_full)
             agent = Agent(
                 store,
                 Identity(name, name),
@@ -257,8 +265,9 @@ class Story:
                 task = from_plain(Acceptance, plain).task
                 self._accepted.setdefault(task, self.world.now)
         elif layout.report_of(short):
-            for ended in messages.parse(HostReport, data).ended:
-                if ended.result is not None:
+            report = messages.parse(HostReport, data)
+            for ended in report.ended:
+                if ended.result is not None and report.epoch == max(self._epochs, default=0):
                     self._reported.setdefault(ended.attempt.task, self.world.now)
         elif numbers := layout.orders_numbers(short):
             self._look_at_orders(numbers[0], messages.parse(Orders, data))

@@ -14,7 +14,7 @@ import xxhash
 from mapreduce import Job, Records, Sum, chunks
 from mapreduce.chunks import Chunk
 from mapreduce.codec import from_plain, pack, unpack
-from mapreduce.errors import MapReduceError, UserFunctionError, WorkerKilled
+from mapreduce.errors import MapReduceError, StorageError, UserFunctionError, WorkerKilled
 from mapreduce.events import Event, Failed, Printed, Reported, Succeeded, WorkerGone, WorkerReady
 from mapreduce.model import Attempt, InputFile, Kind, Part, Plan, Result, Segments, SortedRun, Split, Work
 from mapreduce.protocols import Store
@@ -110,8 +110,12 @@ class SimExecutor:
 
     queues = False
 
-    def __init__(self, tasks: Tasks, slots: int, store: Store, parts: Store, actor: Actor) -> None:
+    def __init__(
+        self, tasks: Tasks, slots: int, store: Store, parts: Store, actor: Actor, *, is_full: bool = False
+    ) -> None:
+        """is_full: the host's disk is, so that every attempt fails."""
         self.workers = slots
+        self._is_full = is_full
         self._tasks, self._store, self._parts, self._actor = tasks, store, parts, actor
         self._running: dict[Attempt, tuple[float, dict[str, Any]]] = {}
         self._events: list[Event | Printed | Reported] = []
@@ -148,6 +152,9 @@ class SimExecutor:
         if chance < self._tasks.crashes + self._tasks.raises:
             world.count("attempt raised")
             return self._failed(attempt, UserFunctionError("It raised.", place=str(world.rng.random())))
+        if self._is_full:
+            world.count("attempt failed by a full disk")
+            return self._failed(attempt, StorageError("There is no space left."))
         try:
             result = self._tasks.run(request, self._store, self._parts)
         except MapReduceError as error:

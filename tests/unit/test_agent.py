@@ -72,5 +72,7 @@ def test_a_host_has_done_its_part_when_the_run_or_its_coordinator_has_ended(how:
 def test_a_host_says_why_it_gets_no_work(caplog: pytest.LogCaptureFixture) -> None:
     store = MemoryStore()
     store.put(layout.orders_name("host-1", 1, 1), messages.write(Orders(refusal="it has polars 0.1")))
-    served(store)
+    agent, now = served(store)
+    assert now < IDLE * PACE.dead
+    assert agent.is_done, "it does not come back to this coordinator"
     assert [record.message for record in caplog.records] == ["this host gets no work: it has polars 0.1"]

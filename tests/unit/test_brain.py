@@ -12,10 +12,17 @@ from mapreduce.coordinator.policy import Failure, Verdict, after_failure, must_b
 from mapreduce.coordinator.state import Brain, Limits, State, inputs_digest
 from mapreduce.errors import (
     AttemptTimeout,
+    DecodeError,
+    HostLost,
+    InputChanged,
+    InputDenied,
+    InputError,
     InputMissing,
     InternalError,
+    KeyTypeError,
     MapReduceError,
     MemoryExceeded,
+    RecordTooLarge,
     SegmentError,
     StorageError,
     UserFunctionError,
@@ -114,9 +121,10 @@ def test_stragglers(running: dict[int, float], ended: list[float], left: int, sl
 class Driver:
     """Drives a brain, and checks its invariants after every event."""
 
-    def __init__(self, maps: int, reduces: int, limits: Limits | None = None) -> None:
+    def __init__(self, maps: int, reduces: int, limits: Limits | None = None, hosts: int = 0) -> None:
         self.brain = Brain(maps, reduces, limits or Limits())
         self.now = 0.0
+        self._hosts = hosts
         self.commands: list[Command] = list(self.brain.begin())
 
     def tell(self, event: object) -> list[Command]:
@@ -126,7 +134,7 @@ class Driver:
         return commands
 
     def worker(self, number: int) -> list[Command]:
-        return self.tell(WorkerReady(number))
+        return self.tell(WorkerReady(number, f"host {number % self._hosts}" if self._hosts else ""))
 
     def done(self, start: Start, digest: str = "d") -> list[Command]:
         inputs = start.inputs
@@ -421,7 +429,7 @@ def test_a_run_that_stops_starts_nothing_and_accepts_what_ends() -> None:
 def test_any_order_of_faults_ends_with_one_result_a_task(seed: int) -> None:
     rng = random.Random(seed)
     maps, reduces = rng.randrange(6), rng.randrange(5)
-    driver = Driver(maps, reduces, limits=Limits(max_attempts=10**9))
+    driver = Driver(maps, reduces, Limits(max_attempts=10**9), hosts=rng.choice([0, 0, 1, 2, 3]))
     workers = list(range(rng.randrange(1, 5)))
     running: list[Start] = []
     seen = 0
@@ -458,7 +466,10 @@ def test_any_order_of_faults_ends_with_one_result_a_task(seed: int) -> None:
         elif what < 0.3:
             driver.tell(Failed(start.attempt, UserFunctionError("x", place=str(rng.random()))))
             driver.worker(start.attempt.worker)
-        elif what < 0.4 and start.attempt.task.kind is Kind.REDUCE and maps:
+        elif what < 0.35:
+            driver.tell(Failed(start.attempt, DISK))
+            driver.worker(start.attempt.worker)
+        elif what < 0.45 and start.attempt.task.kind is Kind.REDUCE and maps:
             driver.tell(Failed(start.attempt, SegmentError("gone", map_index=rng.randrange(maps))))
             driver.worker(start.attempt.worker)
         else:
@@ -508,3 +519,105 @@ def test_a_restored_result_that_is_dropped_waits_once() -> None:
     tasks += [only_start(driver.worker(number)).attempt.task.index for number in (1, 2)]
     assert sorted(tasks) == [0, 1, 2]
     assert driver.worker(3) == []
+
+
+# ---------------------------------------------------------------- several hosts
+
+
+def failing_on(driver: Driver, start: Start, error: MapReduceError) -> list[Command]:
+    """The attempt fails, and its worker is ready again where it was."""
+    commands = driver.tell(Failed(start.attempt, error))
+    host = "a" if start.attempt.worker < 10 else "b"
+    return commands + driver.tell(WorkerReady(start.attempt.worker, host))
+
+
+def test_what_failed_on_a_host_goes_to_another_one() -> None:
+    driver = Driver(3, 0)
+    first = only_start(driver.tell(WorkerReady(1, "a")))
+    assert not starts(driver.tell(Failed(first.attempt, StorageError("full"))))
+    second = only_start(driver.tell(WorkerReady(1, "a")))
+    assert second.attempt.task.index == 0, "there is no other host yet"
+    driver.tell(WorkerReady(11, "b"))
+    next_on_a = only_start(failing_on(driver, second, StorageError("full")))
+    assert next_on_a.attempt.task.index == 2, "it waits for the other host"
+    commands = driver.tell(Succeeded(Attempt(TaskId(Kind.MAP, 1), 1, 11), result()))
+    commands += driver.tell(WorkerReady(11, "b"))
+    assert only_start(commands).attempt == Attempt(TaskId(Kind.MAP, 0), 3, 11)
+    driver.brain.check()
+
+
+def test_who_waits_for_another_host_does_not_wait_for_one_that_is_gone() -> None:
+    driver = Driver(2, 0)
+    first = only_start(driver.tell(WorkerReady(1, "a")))
+    driver.tell(WorkerReady(11, "b"))
+    assert not starts(failing_on(driver, first, StorageError("full")))
+    commands = driver.tell(WorkerGone(11, HostLost("gone")))
+    assert [start.attempt.worker for start in starts(commands)] == [1]
+    driver.brain.check()
+
+
+@pytest.mark.parametrize(
+    ("error", "is_tried_elsewhere"),
+    [
+        (StorageError("full"), True),
+        (InputMissing("no mount"), True),
+        (InputDenied("not ours"), True),
+        (InputChanged("an old mount"), True),
+        (InputError("no package for it"), True),
+        (HostLost("gone"), True),
+        (DecodeError("no text"), False),
+        (RecordTooLarge("long"), False),
+        (KeyTypeError("a list"), False),
+        (SegmentError("gone", map_index=0), False),
+    ],
+)
+def test_what_may_be_the_fault_of_hosts_is_tried_on_each(
+    error: MapReduceError, is_tried_elsewhere: bool
+) -> None:
+    failures = [Failure(error)] * 9
+    assert (after_failure(failures, 4, elsewhere=True) is Verdict.RETRY) is is_tried_elsewhere
+    assert after_failure(failures, 4) is Verdict.FAIL
+
+
+def test_the_job_fails_only_when_no_host_is_left() -> None:
+    driver = Driver(1, 0)
+    commands = driver.tell(WorkerReady(1, "a"))
+    for host in range(1, 7):
+        driver.tell(WorkerReady(10 * host, f"host {host}"))
+    tried = 0
+    while starts(commands):
+        commands = driver.tell(Failed(only_start(commands).attempt, InputMissing("no mount")))
+        tried += 1
+    assert tried == 7
+    assert isinstance(commands[-1], GiveUp)
+
+
+def test_a_backup_runs_on_another_host() -> None:
+    driver = Driver(9, 0)
+    workers = [(1, "a"), (2, "a"), (11, "b")]
+    for worker, host in workers:
+        driver.tell(WorkerReady(worker, host))
+    slow, *others = [start.attempt for start in starts(driver.commands)]
+    for _ in range(7):
+        attempt = others.pop(0)
+        driver.now += 0.1
+        driver.tell(Succeeded(attempt, result()))
+        commands = driver.tell(WorkerReady(attempt.worker, dict(workers)[attempt.worker]))
+        others += [start.attempt for start in starts(commands)]
+    driver.now += 100
+    driver.tell(Succeeded(others.pop(0), result()))
+    backup = only_start(driver.tell(WorkerReady(11, "b")))
+    assert (backup.attempt.task, backup.attempt.worker) == (slow.task, 11)
+
+
+def test_a_host_whose_worker_was_ended_is_not_waited_for() -> None:
+    driver = Driver(2, 0, Limits(timeout=5))
+    first = only_start(driver.tell(WorkerReady(1, "a")))
+    driver.tell(WorkerReady(11, "b"))
+    driver.now = 3
+    again = failing_on(driver, first, DISK)
+    assert not starts(again), "it waits for the other host"
+    driver.now = 6
+    commands = driver.tell(Tick({}))
+    assert [stop.attempt.worker for stop in stops(commands)] == [11]
+    assert [start.attempt.worker for start in starts(commands)] == [1]
