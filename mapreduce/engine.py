@@ -230,8 +230,14 @@ def _run_on_store(
         with storage_errors("create", place.output, missing=False):
             make_directory(place.output)
         budget = None if job.memory is None else parse_size("memory", job.memory)
+        results: list[JobResult] = []
+
+        def tell(manifest: Manifest) -> None:
+            results.append(_tell(job, place, manifest, options))
+            cluster.close(plan.run_id)
+
         with signals.draining(True):
-            manifest = lead.lead(
+            lead.lead(
                 job,
                 plan,
                 cluster.of_run(plan.run_id),
@@ -243,9 +249,9 @@ def _run_on_store(
                 check=partial(jobs.version_difference, manifests.versions()),
                 observers=options.observers,
                 stop_requested=signals.noted,
+                tell=tell,
             )
-        cluster.close(plan.run_id)
-        return _tell(job, place, manifest, options)
+        return results[0]
 
 
 # ---------------------------------------------------------------- from the beginning, or going on
@@ -430,7 +436,7 @@ def _publish_and_tell(job: Job, place: Place, manifest: Manifest, data: bytes, o
 def _tell(job: Job, place: Place, manifest: Manifest, options: Options) -> JobResult:
     """Tell sinks and observers of a result that is published."""
     result = JobResult(place.output, manifest, as_output(job.output))
-    result.deliveries = deliver_all(job.sinks, result)
+    result.deliveries = deliver_all(job.sinks, result, place.output_store())
     for observer in options.observers:
         observer.finished(result)
     return result

@@ -101,7 +101,12 @@ class Cluster:
             spec = self.spec(run_id)
             if spec.job != plan.job or spec.output != str(place.of(run_id).output):
                 continue
-            begun = self.plan(run_id)
+            try:
+                begun = self.plan(run_id)
+            except WorkDamaged:
+                if run_id not in self.open_runs():  # it has ended a moment ago
+                    continue
+                raise
             if changes := differences(begun, plan):
                 raise JobChanged(
                     f"The job has changed since run {run_id} to {spec.output} was begun:\n"

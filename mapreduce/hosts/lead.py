@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from mapreduce import manifest as manifests
 from mapreduce.account import account
@@ -57,19 +58,28 @@ def lead(
     check: Callable[[dict[str, str]], str] = lambda _: "",
     observers: Sequence[Observer] = (),
     stop_requested: Callable[[], bool] = lambda: False,
+    tell: Callable[[Manifest], None] = lambda _: None,
     around: Surroundings = REAL,
 ) -> Manifest:
-    """Lead a run until its result is published; what was committed, by this coordinator or another one.
+    """Lead a run until its result is published and told; what was committed, by whomever.
 
     store: the run's. parts: the output's. planned: seconds that planning took. check: why a host of these
-    versions can't take part, or "". May be called again, anywhere, after whatever ended it. Raises
-    Superseded if another coordinator leads meanwhile, and the error that ended the job.
+    versions can't take part, or "". tell: called when the result is published; until it has returned once,
+    nothing is removed that the run is found by. May be called again, anywhere, after whatever ended it.
+    Raises Superseded if another coordinator leads meanwhile, and the error that ended the job.
     """
+
+    def end(manifest: Manifest) -> Manifest:
+        tell(manifest)
+        remove(store)
+        return manifest
+
     begin = around.clock()
     reader = _Reader(store, around.sleep, pace.report)
     there = _Reader(parts, around.sleep, pace.report)
+    publish = partial(_publish, store, parts, there, overwrite=overwrite)
     if committed := reader.manifest(layout.COMMIT):
-        return _publish(store, parts, there, committed[1], overwrite=overwrite)
+        return end(publish(committed[1]))
     epoch = claim(store, around.new_nonce())
     log = AcceptanceLog(store, epoch)
     desk = Desk(store, epoch, pace, check=check, clock=around.clock, sleep=around.sleep)
@@ -91,7 +101,7 @@ def lead(
         outcome = coordinator.run()
     except Superseded:
         if committed := reader.manifest(layout.COMMIT):
-            return _publish(store, parts, there, committed[1], overwrite=overwrite)
+            return end(publish(committed[1]))
         raise
     except BaseException:
         with suppress(StorageError):  # hosts that hear nothing leave by themselves
@@ -101,10 +111,9 @@ def lead(
     replaced = there.manifest(layout.MANIFEST)
     previous = replaced[0].digest if replaced else ""
     _, data = account(job, plan, outcome, started, previous, desk.workers, resumed=epoch - 1)
-    manifest = _publish(store, parts, there, _commit(store, reader, data), overwrite=overwrite)
+    manifest = publish(_commit(store, reader, data))
     desk.close()
-    remove(store)
-    return manifest
+    return end(manifest)
 
 
 def _restored(store: Store, log: AcceptanceLog, desk: Desk, reader: _Reader) -> list[Acceptance]:

@@ -11,7 +11,7 @@ from mapreduce.codec import canonical_json, sha256
 from mapreduce.errors import JobError, MapReduceError
 from mapreduce.model import Delivery, Manifest
 from mapreduce.protocols import Sink, Store
-from mapreduce.store import layout, open_store
+from mapreduce.store import layout
 
 if TYPE_CHECKING:
     from mapreduce.result import JobResult
@@ -45,13 +45,12 @@ def idempotency_key(manifest: Manifest, sink: str) -> str:
     return sha256(f"{manifest.run_id}\n{manifest.digest}\n{sink}".encode())
 
 
-def deliver_all(sinks: Sequence[Any], result: JobResult) -> tuple[Delivery, ...]:
+def deliver_all(sinks: Sequence[Any], result: JobResult, store: Store) -> tuple[Delivery, ...]:
     """Tell the sinks in order and leave a mark for each that was told. One that has its mark is not told
     again.
 
-    A sink that raises does not keep the others from being told, nor touch the result.
+    store: the output's. A sink that raises does not keep the others from being told, nor touch the result.
     """
-    store = open_store(result.path, result.manifest.run_id)
     marks = set(store.list(layout.SINKS))
     return tuple(_deliver(sink, result, store, marks) for sink in named_sinks(sinks))
 
@@ -72,4 +71,4 @@ def _deliver(sink: Sink, result: JobResult, store: Store, marks: set[str]) -> De
 
 def _leave_mark(store: Store, result: JobResult, sink: str, key: str) -> None:
     mark = {"sink": sink, "key": key, "delivered": datetime.now(UTC).isoformat(timespec="seconds")}
-    store.put(layout.sink_mark(result.manifest.run_id, sink), canonical_json(mark))
+    store.create(layout.sink_mark(result.manifest.run_id, sink), canonical_json(mark))

@@ -33,6 +33,7 @@ EXPECTED = [
     "host left: this host leaves",
     "host left: it gets no work",
     "attempt failed by a full disk",
+    "sink told",
 ]
 
 

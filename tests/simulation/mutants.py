@@ -51,8 +51,8 @@ MUTANTS = [
     Mutant(
         "published before it is committed",
         "hosts/lead.py",
-        "manifest = _publish(store, parts, there, _commit(store, reader, data), overwrite=overwrite)",
-        "manifest = _publish(store, parts, there, data, overwrite=overwrite); _commit(store, reader, data)",
+        "manifest = publish(_commit(store, reader, data))",
+        "manifest = publish(data); _commit(store, reader, data)",
     ),
     Mutant(
         "data is deleted before the commit",
@@ -65,6 +65,30 @@ MUTANTS = [
         "hosts/lead.py",
         "(layout.ORDERS, layout.REPORTS,",
         '("result", layout.ORDERS, layout.REPORTS,',
+    ),
+    Mutant(
+        "sinks are told before the commit",
+        "hosts/lead.py",
+        "    manifest = publish(_commit(store, reader, data))\n",
+        "    tell(manifests.parse(data, '')); manifest = publish(_commit(store, reader, data))\n",
+    ),
+    Mutant(
+        "who finds a commit tells no sinks",
+        "hosts/lead.py",
+        "    if committed := reader.manifest(layout.COMMIT):\n        return end(publish(committed[1]))\n",
+        "    if committed := reader.manifest(layout.COMMIT):\n        return publish(committed[1])\n",
+    ),
+    Mutant(
+        "a sink that was told leaves no mark",
+        "sinks/delivery.py",
+        "        _leave_mark(store, result, sink.name, key)\n",
+        "",
+    ),
+    Mutant(
+        "a sink's key is another one each time",
+        "sinks/delivery.py",
+        '{manifest.digest}\\n{sink}".encode()',
+        '{manifest.digest}\\n{sink}{object()}".encode()',
     ),
     Mutant(
         "the end is not said",
@@ -182,9 +206,9 @@ MUTANTS = [
     ),
     Mutant(
         "silence is measured by the wall clock",
-        "hosts/desk.py",
-        "if host.alive and self._clock() - host.heard > self._pace.dead:",
-        "if host.alive and time.time() - host.heard > 1e12:",
+        "hosts/lead.py",
+        "desk = Desk(store, epoch, pace, check=check, clock=around.clock, sleep=around.sleep)",
+        "desk = Desk(store, epoch, pace, clock=lambda: around.today().timestamp(), sleep=around.sleep)",
     ),
     Mutant(
         "a lost host keeps its orders",

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 
 from mapreduce import manifest as manifests
 from mapreduce.codec import from_plain, unseal
@@ -19,6 +20,8 @@ from mapreduce.hosts.desk import Pace
 from mapreduce.hosts.lead import Surroundings, lead
 from mapreduce.hosts.messages import HostReport, Orders
 from mapreduce.model import Manifest, TaskId
+from mapreduce.result import JobResult
+from mapreduce.sinks.delivery import deliver_all, idempotency_key
 from mapreduce.store import layout
 from mapreduce.store.patience import Patience
 from mapreduce.store.retrying import RetryingStore
@@ -47,7 +50,9 @@ NEMESES = (
     "ask host to leave",
     "rival",
     "lose data",
+    "step clock",
 )
+SINKS = ("mail", "hook")
 PACE = Pace(look=0.2, report=1.0, dead=15.0, queue=2)
 CALM, LIMIT = 100.0, 600.0
 """Seconds until nothing goes wrong any more, and until all must be over, beside the work itself."""
@@ -123,6 +128,17 @@ class Setting:
         )
 
 
+@dataclass(frozen=True)
+class SimSink:
+    """A sink that notes what it is told."""
+
+    name: str
+    note: Callable[[JobResult, str], None]
+
+    def deliver(self, result: JobResult, key: str) -> None:
+        self.note(result, key)
+
+
 class Story:
     """A run, told to its end."""
 
@@ -141,6 +157,9 @@ class Story:
         self._reported: dict[TaskId, float] = {}
         """When a host first told whoever led that a task was done."""
         self._epochs: dict[int, float] = {}
+        self._told: dict[str, list[tuple[str, Actor]]] = {name: [] for name in SINKS}
+        """With which key, and by whom, each time that a sink was told."""
+        self._wrongs: list[str] = []
         self._trace = hashlib.sha256()
 
     def tell(self) -> str:
@@ -195,19 +214,38 @@ class Story:
                 actor.clock,
                 actor.pause,
                 lambda: f"{self.world.rng.getrandbits(32):08x}",
-                lambda: datetime(2026, 1, 1, tzinfo=UTC),
+                actor.today,
             )
+            parts = self._store(OUTPUT, actor)
+
+            def tell(manifest: Manifest) -> None:
+                deliver_all(
+                    [self._sink(name, actor) for name in SINKS], JobResult(Path(OUTPUT), manifest), parts
+                )
+
             return lead(
                 JOB,
                 self._plan,
                 self._store(RUNS, actor),
-                self._store(OUTPUT, actor),
+                parts,
                 Limits(max_attempts=1_000),
                 pace=PACE,
+                tell=tell,
                 around=around,
             )
 
         self._coordinators.append(self.world.spawn(name, work, after))
+
+    def _sink(self, name: str, actor: Actor) -> SimSink:
+        def note(result: JobResult, key: str) -> None:
+            committed = self.bucket.objects.get(f"{RUNS}/{layout.COMMIT}")
+            if committed != self.bucket.objects.get(f"{OUTPUT}/{layout.MANIFEST}") or committed is None:
+                self._wrongs.append(f"sink {name} was told of what was not published")
+            self._told[name].append((key, actor))
+            self.world.count("sink told")
+            actor.pause(self.world.rng.expovariate(2))
+
+        return SimSink(name, note)
 
     def _supervise(self) -> None:
         """Who has ended without a result is started again, as a person or a supervisor does."""
@@ -231,6 +269,9 @@ class Story:
             self._add_coordinator()
         elif deed == "lose data":
             self._lose_data()
+        elif deed == "step clock":
+            for actor in (*hosts, *coordinators):
+                actor.wrong_by += rng.choice([-3600.0, 0.0, 3600.0])
         elif victims:
             victim = rng.choice(victims)
             if deed.startswith("kill"):
@@ -321,6 +362,23 @@ class Story:
         if given != {manifest.digest}:
             raise Violated("a coordinator gave another result than the one that is published")
         self._check_parts(manifest)
+        self._check_sinks(manifest)
+
+    def _check_sinks(self, manifest: Manifest) -> None:
+        """Each was told after the commit, at least once, and by each coordinator at most once."""
+        if self._wrongs:
+            raise Violated("; ".join(self._wrongs))
+        for name, told in self._told.items():
+            if {key for key, _ in told} != {idempotency_key(manifest, name)}:
+                raise Violated(f"sink {name} was told with the keys {told}")
+            tellers = [teller for _, teller in told]
+            if len(set(tellers)) < len(tellers):
+                raise Violated(f"sink {name} was told twice by one coordinator")
+            if not self._may_run_again() and not all(t.killed or t.error for t in tellers[:-1]):
+                raise Violated(f"sink {name} was told by {len(tellers)}, and not all but the last have died")
+        first, second = ([teller for _, teller in self._told[name]] for name in SINKS)
+        if not self._may_run_again() and set(first[:-1]) & set(second):
+            raise Violated("a sink was told again by a coordinator that could see its mark")
 
     def _check_parts(self, manifest: Manifest) -> None:
         setting = self.setting

@@ -7,6 +7,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from greenlet import getcurrent, greenlet
@@ -31,6 +32,8 @@ class Actor:
         self.result: Any = None
         self.error: Exception | None = None
         self._offset = world.rng.uniform(0, 10_000)
+        self.wrong_by = 0.0
+        """Seconds by which its wall clock is fast: it may be set at any time."""
         self._greenlet = greenlet(self._run, world.hub)
 
     def _run(self) -> None:
@@ -48,6 +51,10 @@ class Actor:
     def clock(self) -> float:
         """Its own: it never goes back, and agrees with nobody's."""
         return self.world.now + self._offset
+
+    def today(self) -> datetime:
+        """By its wall clock."""
+        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.world.now + self.wrong_by)
 
     def pause(self, seconds: float) -> None:
         """Let time pass. Raises Killed if the actor was killed meanwhile, or before."""
