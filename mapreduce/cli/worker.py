@@ -20,9 +20,14 @@ from mapreduce.cli.run import logged
     metavar="N",
     help="Attempts at once; by default one each processor.",
 )
+@click.option(
+    "--memory",
+    metavar="SIZE",
+    help="What all attempts may hold together, such as 8GB; by default most of what the machine has.",
+)
 @options.key_file
 @options.traceback
-def worker(store: str, processes: int | None, key_file: str | None) -> int:
+def worker(store: str, processes: int | None, memory: str | None, key_file: str | None) -> int:
     """Work on the runs of a STORE, a folder that all hosts see or a URL, until stopped.
 
     Hosts may come and go at any time. Ctrl-C or SIGTERM: take nothing more, and leave when what runs has
@@ -37,12 +42,14 @@ def worker(store: str, processes: int | None, key_file: str | None) -> int:
         from mapreduce.hosts.jobs import Cluster
         from mapreduce.hosts.signing import read_key
         from mapreduce.store.probe import check_store
+        from mapreduce.units import parse_size
 
+    room = None if memory is None else parse_size("--memory", memory)
     leaving = _Leaving()
     with logged(sys.stderr):
         cluster = Cluster(store, read_key(key_file))
         check_store(cluster.store)
-        Host(cluster, processes or host.processors(), leaving=leaving.asked).work()
+        Host(cluster, processes or host.processors(), leaving=leaving.asked, memory=room).work()
     return 0
 
 

@@ -20,6 +20,7 @@ from mapreduce.errors import (
     WorkerCrash,
 )
 from mapreduce.model import Attempt
+from mapreduce.units import show_size
 
 SLOW_FACTOR = 3.0
 """An attempt that has taken so many times the median of its phase is a straggler."""
@@ -136,6 +137,22 @@ def suspected(failures: Sequence[Failure]) -> range | None:
         if failure.error.records is not None and len(failure.error.records) > 1:
             return failure.error.records
     return None
+
+
+def too_large(attempt: Attempt, held: int, most: int | None, *, alone: bool) -> MemoryExceeded | None:
+    """The error of an attempt whose process holds more bytes than it may; None if it does not.
+
+    alone: nothing runs beside it.
+    """
+    if most is None or held <= most:
+        return None
+    return MemoryExceeded(
+        f"{attempt} took {show_size(held)} of memory, where {show_size(most)} are allowed"
+        f"{', with nothing beside it' if alone else ''}.",
+        hint="Let the function hold less at once, or hand it less (smaller split_size, more shards), or "
+        "give it more (Job(memory=…), fewer --workers).",
+        place=f"memory:{attempt.task}",
+    )
 
 
 def stragglers(running: Mapping[Attempt, float], ended: Sequence[float], left: int) -> list[Attempt]:

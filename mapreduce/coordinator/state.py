@@ -23,13 +23,13 @@ from mapreduce.coordinator.policy import (
     must_be_careful,
     stragglers,
     suspected,
+    too_large,
 )
-from mapreduce.errors import AttemptTimeout, InternalError, MapReduceError, MemoryExceeded, SegmentError
+from mapreduce.errors import AttemptTimeout, InternalError, MapReduceError, SegmentError
 from mapreduce.events import Event, Failed, Succeeded, Tick, WorkerGone, WorkerReady
 from mapreduce.model import Attempt, Kind, Result, TaskId, Work
 from mapreduce.packed import PackedList
 from mapreduce.quarantine import Quarantine, too_many
-from mapreduce.units import show_size
 
 
 class State(IntEnum):
@@ -436,7 +436,10 @@ class Brain:
     def _tick(self, event: Tick) -> list[Command]:
         commands: list[Command] = []
         for worker, attempt in list(self._running.items()):
-            error = self._overdue(attempt) or self._too_large(attempt, event.memory.get(worker, 0))
+            held, alone = event.memory.get(worker, 0), attempt.task in self._alone
+            error = self._overdue(attempt) or too_large(
+                attempt, held, self._allowed(attempt.task), alone=alone
+            )
             if error:
                 self._avoid_host(self._of(attempt.task.kind).task(attempt.task.index), attempt)
                 self._forget_worker(worker)
@@ -451,18 +454,6 @@ class Brain:
             f"{attempt} ran for more than {timeout:g} s, the job's timeout.",
             hint="If the function hangs (its stack tells where), mend it; if it needs longer, raise timeout.",
             place="timeout",
-        )
-
-    def _too_large(self, attempt: Attempt, held: int) -> MapReduceError | None:
-        most = self._allowed(attempt.task)
-        if most is None or held <= most:
-            return None
-        return MemoryExceeded(
-            f"{attempt} took {show_size(held)} of memory, where {show_size(most)} are allowed"
-            f"{', with nothing beside it' if attempt.task in self._alone else ''}.",
-            hint="Let the function hold less at once, or hand it less (smaller split_size, more shards), or "
-            "give it more (Job(memory=…), fewer --workers).",
-            place=f"memory:{attempt.task}",
         )
 
     def _allowed(self, task: TaskId) -> int | None:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from mapreduce.coordinator.policy import too_large
 from mapreduce.errors import MapReduceError, StorageError, from_plain
 from mapreduce.events import Failed, Printed, Reported, Succeeded, WorkerGone, WorkerReady
 from mapreduce.hosts import messages
@@ -55,8 +56,8 @@ class Agent:
     """One host in one run.
 
     store: the run's. executor: of this host, not yet started. leaving: asked whether the host is to take
-    nothing more, and to leave when what runs has ended. memory: bytes that a worker may hold, where the job
-    does not say.
+    nothing more, and to leave when what runs has ended. memory: bytes that the attempts of this host may hold
+    together, where the job does not say.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class Agent:
         self._reports = self._removed = 0
         self._reported = self._asked = clock() - pace.dead
         self._listed = clock() - pace.dead
-        self._tried = self._busy = clock()
+        self._tried = self._busy = self._weighed = clock()
         self._reads_next = store.capabilities.wait_by == "read"
         self._changed = True
         self._refusal = ""
@@ -115,6 +116,7 @@ class Agent:
         if self._has_ended():
             return self._over("it has ended", done=True)
         self._begin()
+        self._stop_too_large()
         leaving = self._leaving() or self._is_idle() or bool(self._refusal)
         if leaving:
             self._changed |= bool(self._queue)
@@ -214,10 +216,27 @@ class Agent:
 
     def _whole(self, request: dict[str, Any]) -> dict[str, Any]:
         """The request with what a reduce reads, which was laid down elsewhere. Raises StorageError."""
-        whole = {**request, "memory": request.get("memory") or self._memory}
+        own = self._memory and self._memory // self._executor.workers
+        whole = {**request, "memory": request.get("memory") or own}
         if "segments" in request:
             whole["segments"] = read_stage(self._store, request["segments"])
         return whole
+
+    def _stop_too_large(self) -> None:
+        """Before this host runs out of memory: where the job says what an attempt may hold, others look."""
+        now = self._clock()
+        if self._memory is None or now - self._weighed < self._pace.look:
+            return
+        self._weighed = now
+        held = self._executor.memory()
+        running = [(key, begun) for key, begun in self._begun.items() if not begun.stopped]
+        alone = len(running) == 1
+        most = self._memory if alone else self._memory // self._executor.workers
+        for key, begun in running:
+            takes = 0 if begun.order.request.get("memory") else held.get(begun.attempt.worker, 0)
+            if error := too_large(begun.order.attempt, takes, most, alone=alone):
+                self._stop(key, begun, error)
+                return  # the others have more room then
 
     # ------------------------------------------------------------ events
 

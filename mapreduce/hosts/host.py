@@ -38,10 +38,15 @@ def identity() -> Identity:
 
 
 class Host:
-    """processes: attempts at once. leaving: asked whether to take nothing more, and to end."""
+    """processes: attempts at once. leaving: asked whether to take nothing more, and to end. memory: bytes
+    that all attempts may hold together; None: what the machine can spare.
+    """
 
-    def __init__(self, cluster: Cluster, processes: int, *, leaving: Callable[[], bool]) -> None:
+    def __init__(
+        self, cluster: Cluster, processes: int, *, leaving: Callable[[], bool], memory: int | None = None
+    ) -> None:
         self._cluster, self._processes, self._leaving = cluster, processes, leaving
+        self._memory = memory or machine.worker_budget(1)
         self._left: dict[str, int] = {}
         """Epoch of each run when this host was done with it, or failed: it comes back under a newer one."""
         self._refused: set[str] = set()
@@ -90,8 +95,8 @@ class Host:
         }
         store = self._cluster.of_run(spec.run_id, "worker")
         executor = ProcessExecutor(payload, setup, self._processes)
-        budget = machine.worker_budget(self._processes)
-        agent = Agent(store, own, executor, self._cluster.pace(), leaving=self._leaving, memory=budget)
+        pace, memory = self._cluster.pace(), self._memory
+        agent = Agent(store, own, executor, pace, leaving=self._leaving, memory=memory)
         logger.info("joined run %s (%s) as %s", spec.run_id, spec.job, own.id)
         try:
             agent.serve()

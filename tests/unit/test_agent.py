@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from mapreduce.errors import MapReduceError
+from mapreduce.errors import MapReduceError, MemoryExceeded
+from mapreduce.events import WorkerReady
 from mapreduce.hosts import messages
 from mapreduce.hosts.agent import IDLE, Agent, Identity
 from mapreduce.hosts.desk import Pace
 from mapreduce.hosts.leadership import ENDED
-from mapreduce.hosts.messages import Orders
-from mapreduce.model import Attempt
+from mapreduce.hosts.messages import Order, Orders
+from mapreduce.model import Attempt, Kind, TaskId
 from mapreduce.store import layout
 from mapreduce.testing import MemoryStore
 
@@ -76,3 +77,58 @@ def test_a_host_says_why_it_gets_no_work(caplog: pytest.LogCaptureFixture) -> No
     assert now < IDLE * PACE.dead
     assert agent.is_done, "it does not come back to this coordinator"
     assert [record.message for record in caplog.records] == ["this host gets no work: it has polars 0.1"]
+
+
+class Heavy(Idle):
+    """Workers that hold memory; what is submitted runs until it is stopped."""
+
+    def __init__(self, held: list[int]) -> None:
+        super().__init__()
+        self.held, self.workers = held, len(held)
+        self.stopped: list[MapReduceError | None] = []
+        self._events: list[Any] = []
+
+    def start(self) -> None:
+        self._events = [WorkerReady(worker) for worker in range(self.workers)]
+
+    def stop(self, attempt: Attempt, error: MapReduceError | None) -> None:
+        self.stopped.append(error)
+
+    def memory(self) -> dict[int, int]:
+        return dict(enumerate(self.held))
+
+    def poll(self, timeout: float) -> list[Any]:
+        events, self._events = self._events, super().poll(timeout)
+        return events
+
+
+@pytest.mark.parametrize(
+    ("held", "of_the_job", "stopped"),
+    [
+        ([500, 500], None, 0),
+        ([501, 499], None, 1),
+        ([501, 501], None, 1),
+        ([501, 501], 400, 0),
+        ([1000], None, 0),
+        ([1001], None, 1),
+    ],
+)
+def test_an_attempt_that_takes_more_than_its_share_of_the_host_is_stopped(
+    held: list[int], of_the_job: int | None, stopped: int
+) -> None:
+    """The host has 1000 bytes; once one of two is stopped, the other one may take all."""
+    store = MemoryStore()
+    executor = Heavy(held)
+    agent = Agent(store, Identity("host-1"), executor, PACE, memory=1000, clock=lambda: executor.now)
+    orders = tuple(
+        Order(Attempt(TaskId(Kind.MAP, index), 1, 7 + index), {"nonce": str(index), "memory": of_the_job})
+        for index in range(len(held))
+    )
+    store.put(layout.orders_name("host-1", 1, 1), messages.write(Orders(orders)))
+    executor.start()
+    for _ in range(9):
+        assert agent.step()
+    errors = executor.stopped
+    assert [type(error) for error in errors] == [MemoryExceeded] * stopped
+    if errors and len(held) == 2:
+        assert str(errors[0]).startswith("map 0, attempt 1 took 501 B of memory, where 500 B are allowed.")
