@@ -26,16 +26,25 @@ from mapreduce.datasets import as_output, as_source
 from mapreduce.datasets.replay import Replay
 from mapreduce.errors import (
     InputError,
-    Interrupted,
     JobError,
     MemoryExceeded,
+    OutputExists,
     StorageError,
+    Superseded,
     UserCodeError,
 )
 from mapreduce.executors.serial import SerialExecutor
 from mapreduce.job import Input, Job, has_inputs
 from mapreduce.model import Manifest, Plan
-from mapreduce.place import Place, check_apart, check_output, has_work, place_of, run_directory
+from mapreduce.place import (
+    Place,
+    check_apart,
+    check_output,
+    has_work,
+    place_of,
+    remove_garbage,
+    run_directory,
+)
 from mapreduce.plan import make_plan, new_run_id
 from mapreduce.protocols import Executor, Observer
 from mapreduce.result import JobResult
@@ -209,6 +218,7 @@ def _run_on_store(
 ) -> JobResult:
     """Lead a run on a store that hosts share, or go on with one of the same job to the same output."""
     from mapreduce.hosts import jobs, lead
+    from mapreduce.hosts.leadership import has_ended
     from mapreduce.hosts.signing import read_key
 
     cluster = jobs.Cluster(on, read_key())
@@ -233,10 +243,10 @@ def _run_on_store(
         results: list[JobResult] = []
 
         def tell(manifest: Manifest) -> None:
+            remove_garbage(place.output, lambda run_id: has_ended(cluster.of_run(run_id)))
             results.append(_tell(job, place, manifest, options))
-            cluster.close(plan.run_id)
 
-        with signals.draining(True):
+        with _telling_how_to_go_on(options), signals.draining(True):
             lead.lead(
                 job,
                 plan,
@@ -251,7 +261,21 @@ def _run_on_store(
                 stop_requested=signals.noted,
                 tell=tell,
             )
+        cluster.close(plan.run_id)
         return results[0]
+
+
+@contextmanager
+def _telling_how_to_go_on(options: Options) -> Iterator[None]:
+    """Add to what ends a run on a store a note that says how to go on with it, unless somebody else does."""
+    try:
+        yield
+    except (OutputExists, Superseded):
+        raise
+    except BaseException as error:
+        again, afresh = ("command", "--new") if options.invocation else ("job again", "resume=False")
+        error.add_note(f"What was done is kept. Go on with the same {again}; {afresh} starts afresh.")
+        raise
 
 
 # ---------------------------------------------------------------- from the beginning, or going on
@@ -383,9 +407,6 @@ def _execute(
         )
         with signals.draining(not serial):
             outcome = coordinator.run()
-    except Interrupted:
-        signals.end()
-        raise
     finally:
         executor.close()
     outcome.seconds |= {"plan": planned - begin.seconds, "total": time.monotonic() - begin.seconds}

@@ -156,7 +156,7 @@ def run_directory(place: Place, lock: BinaryIO | None = None, *, keep: bool = Fa
         _end(place, keep)
     finally:
         _remove_unfinished(place)
-        _remove_garbage(place.output, lambda run_id: not _is_there(place.root / run_id))
+        remove_garbage(place.output, lambda run_id: not _is_there(place.root / run_id))
         for empty in (place.output, place.root, *([place.root.parent] if place.kept else [])):
             with suppress(OSError):
                 empty.rmdir()
@@ -261,7 +261,7 @@ def _remove_unfinished(place: Place) -> None:
                 path.unlink(missing_ok=True)
 
 
-def _remove_garbage(output: Path, has_ended: Callable[[str], bool]) -> None:
+def remove_garbage(output: Path, has_ended: Callable[[str], bool]) -> None:
     """Remove what runs that have ended wrote to an output and its manifest does not name.
 
     The manifest is read last: a run publishes before it ends, so what it names is then known. What can't

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, NoReturn
 
+from mapreduce.errors import Interrupted
+
 logger = logging.getLogger("mapreduce.run")
 
 
@@ -55,10 +57,14 @@ class Signals:
 
     @contextmanager
     def draining(self, possible: bool) -> Iterator[None]:
-        """The block asks `noted`, if that is possible, and ends by itself."""
+        """The block asks `noted`, if that is possible, and ends by itself: by Interrupted, which becomes what
+        the signal means.
+        """
         self._draining = possible
         try:
             yield
+        except Interrupted:
+            self.end()
         finally:
             self._draining = False
 

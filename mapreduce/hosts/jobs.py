@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -122,8 +123,11 @@ class Cluster:
         return sorted(filter(layout.is_run_id, names))
 
     def close(self, run_id: str) -> None:
-        """The run has ended: hosts look for it no more."""
+        """The run has ended, and nobody goes on with it: hosts look for it no more."""
         self.store.delete(layout.open_name(run_id))
+        self.of_run(run_id).delete(layout.plan_name(1))
+        if not is_url(self.place):
+            _remove_unfinished(Path(self.place_of(run_id)))
 
     def spec(self, run_id: str) -> Spec:
         """What is known of a run, its signature checked. Raises SignatureError, WorkDamaged."""
@@ -164,6 +168,14 @@ class Cluster:
         """How many tasks of a run have an accepted result, and how many there are."""
         plan = self.plan(run_id)
         return len(read_log(self.of_run(run_id)).by_task), len(plan.splits) + plan.shards
+
+
+def _remove_unfinished(directory: Path) -> None:
+    """Remove what processes that were killed had begun to write: it is no object, so no store lists it."""
+    with suppress(OSError):  # what can't be removed does no harm
+        for path in directory.rglob("*"):
+            if layout.is_unfinished(path.name):
+                path.unlink(missing_ok=True)
 
 
 def _check_owner(place: str) -> None:

@@ -193,11 +193,11 @@ def _publish(store: Store, parts: Store, there: _Reader, data: bytes, *, overwri
 
 
 def remove(store: Store) -> None:
-    """Delete all of a run that has ended but what says that it has, and who led it. May be repeated.
+    """Delete all of a run that has ended but its plan, that it has ended, and who led it. May be repeated.
 
     A coordinator that is late finds the commit, so it can neither make another result nor publish one.
     """
-    for prefix in (layout.ORDERS, layout.REPORTS, layout.STAGE, layout.LOG, layout.DATA, layout.PLANS):
+    for prefix in (layout.ORDERS, layout.REPORTS, layout.STAGE, layout.LOG, layout.DATA):
         for name in store.list(prefix):
             store.delete(name)
     store.delete(layout.CODE)

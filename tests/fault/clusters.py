@@ -62,6 +62,15 @@ class Processes:
     def run(self, *options: str, **environment: str) -> subprocess.Popen[str]:
         return self.start("run", "job.py", "--on", "./store", *options, **environment)
 
+    def end(self) -> None:
+        """Kill all of them, frozen ones too."""
+        for process in self.all:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGCONT)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
     """Exit code and all that it told."""

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -30,9 +27,4 @@ def processes() -> Iterator[Processes]:
     try:
         yield found
     finally:
-        for process in found.all:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGCONT)
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+        found.end()
