@@ -148,8 +148,11 @@ class Agent:
         if now - self._listed >= wait:
             self._listed = now
             names = self._store.list(f"{layout.ORDERS}/{self._identity.id}")
-            newest = max(filter(None, map(layout.orders_numbers, names)), default=(0, 0))
-            return self._read(*newest) if newest > (self.epoch, self._seen) else None
+            newer = (
+                each for each in map(layout.orders_numbers, names) if each and each > (self.epoch, self._seen)
+            )
+            found = (self._read(*each) for each in sorted(newer, reverse=True))
+            return next(filter(None, found), None)
         if self._reads_next and self.epoch and now - self._tried >= self._pace.look:
             self._tried = now
             return self._read(self.epoch, self._seen + 1)

@@ -8,6 +8,7 @@ comes back it gets new ones. It may have been alive; what it still does is not a
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -117,8 +118,8 @@ class Desk:
         self._blame = Blame()
         self._numbers = 0
         self._most = 1
-        self._alone_since: float | None = clock()
-        """None: it was told that nobody comes."""
+        self._alone_since = clock()
+        """Infinite: it was told that nobody comes."""
         self._looked = self._led = self._asked = clock()
 
     @property
@@ -131,8 +132,8 @@ class Desk:
 
     def unacknowledged(self) -> list[Ended]:
         """What hosts have done, and no coordinator has acknowledged."""
-        reports = [self._read(host, number) for host, number in self._newest_reports().items()]
-        return [ended for report in reports if report for ended in report.ended if ended.result is not None]
+        newest = [self._newest_report(host, numbers) for host, numbers in self._all_reports().items()]
+        return [ended for found in newest if found for ended in found[1].ended if ended.result is not None]
 
     # ------------------------------------------------------------ what the coordinator wants
 
@@ -222,24 +223,36 @@ class Desk:
         for host in self._hosts.values():
             if asleep:
                 host.heard = now
-        for id_, number in self._newest_reports().items():
-            host = self._hosts.get(id_) or self._hosts.setdefault(id_, _Host(id_, heard=now))
-            if number > host.read and (report := self._read(id_, number)):
-                host.read = number
+        for id_, numbers in self._all_reports().items():
+            host = self._hosts.get(id_) or _Host(id_, heard=now)
+            if found := self._newest_report(id_, numbers, host.read):
+                self._hosts[id_] = host
+                host.read, report = found
                 self._hear(host, report)
-        if not self._hosts and self._alone_since is not None and now - self._alone_since > LONELY:
-            self._alone_since = None
-            _LOG.warning("no host works on the run yet: start one with `mapreduce worker STORE`")
+        if any(host.alive for host in self._hosts.values()):
+            self._alone_since = now
+        elif now - self._alone_since > LONELY:
+            self._alone_since = math.inf
+            _LOG.warning("no host works on the run: start one with `mapreduce worker STORE`")
         for host in self._hosts.values():
             if host.alive and self._clock() - host.heard > self._pace.dead:
                 self._lose(host, f"{host.name or host.id} has not been heard of for {self._pace.dead:g} s.")
 
-    def _newest_reports(self) -> dict[str, int]:
-        """Number of the newest report of each host."""
-        found: dict[str, int] = {}
+    def _all_reports(self) -> dict[str, list[int]]:
+        """Numbers of the reports of each host."""
+        found: dict[str, list[int]] = {}
         for host, number in filter(None, map(layout.report_of, self._store.list(layout.REPORTS))):
-            found[host] = max(number, found.get(host, 0))
+            found.setdefault(host, []).append(number)
         return found
+
+    def _newest_report(
+        self, host: str, numbers: Iterable[int], read: int = 0
+    ) -> tuple[int, HostReport] | None:
+        """The newest report after one that was read, and its number. What holds nothing is passed over."""
+        for number in sorted((number for number in numbers if number > read), reverse=True):
+            if report := self._read(host, number):
+                return number, report
+        return None
 
     def _read(self, host: str, number: int) -> HostReport | None:
         """A report; None if it can't be read now. A newer one will say the same."""

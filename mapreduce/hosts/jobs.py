@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 from collections.abc import Mapping
@@ -28,6 +29,8 @@ from mapreduce.protocols import Store
 from mapreduce.resume import FORMAT
 from mapreduce.store import layout, open_store
 from mapreduce.store.inputs import is_url
+
+_LOG = logging.getLogger("mapreduce.run")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,11 @@ class Cluster:
     def find(self, plan: Plan, place: Place) -> Plan | None:
         """The plan of the newest open run of the same job to the same output. Raises JobChanged."""
         for run_id in reversed(self.open_runs()):
-            spec = self.spec(run_id)
+            try:
+                spec = self.spec(run_id)
+            except (SignatureError, WorkDamaged) as error:
+                _LOG.warning("run %s is left alone: %s", run_id, error)
+                continue
             if spec.job != plan.job or spec.output != str(place.of(run_id).output):
                 continue
             try:

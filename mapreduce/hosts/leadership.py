@@ -25,8 +25,17 @@ def claim(store: Store, nonce: str) -> int:
 
 
 def newest(store: Store) -> int:
-    """The highest epoch that can be seen; 0 if there is none."""
-    return max(filter(None, map(layout.epoch_of, store.list(layout.EPOCHS))), default=0)
+    """The highest epoch that can be seen, and that a coordinator has claimed; 0 if there is none."""
+    epochs = sorted(filter(None, map(layout.epoch_of, store.list(layout.EPOCHS))), reverse=True)
+    return next((epoch for epoch in epochs if _is_claimed(store, epoch)), 0)
+
+
+def _is_claimed(store: Store, epoch: int) -> bool:
+    """Whether the claim is one: what somebody without the cluster's key has written holds nothing."""
+    try:
+        return store.read(layout.epoch_name(epoch)) != b""
+    except FileNotFoundError:  # not yet to be seen
+        return True
 
 
 def has_ended(store: Store) -> bool:

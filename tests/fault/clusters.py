@@ -43,10 +43,11 @@ class Processes:
     def __init__(self) -> None:
         self.all: list[subprocess.Popen[str]] = []
 
-    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, program: str = "", **environment: str) -> subprocess.Popen[str]:
+        """program: what Python runs with the arguments instead of the command."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith("MAPREDUCE_KEY")}
         process = subprocess.Popen(
-            [sys.executable, "-m", "mapreduce", *arguments],
+            [sys.executable, *(["-c", program] if program else ["-m", "mapreduce"]), *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -132,3 +132,11 @@ def test_an_attempt_that_takes_more_than_its_share_of_the_host_is_stopped(
     assert [type(error) for error in errors] == [MemoryExceeded] * stopped
     if errors and len(held) == 2:
         assert str(errors[0]).startswith("map 0, attempt 1 took 501 B of memory, where 500 B are allowed.")
+
+
+def test_orders_that_hold_nothing_hide_no_others() -> None:
+    store = MemoryStore()
+    store.put(layout.orders_name("host-1", 1, 1), messages.write(Orders(ended=True)))
+    store.put(layout.orders_name("host-1", 900, 1), b"")
+    agent, _ = served(store)
+    assert agent.is_done

@@ -1,0 +1,51 @@
+"""The coordinator's side of a store, by a clock of the test's: what it tells of hosts that don't come."""
+
+from __future__ import annotations
+
+import pytest
+
+from mapreduce.events import WorkerReady
+from mapreduce.hosts import messages
+from mapreduce.hosts.desk import LONELY, Desk, Pace
+from mapreduce.hosts.messages import HostReport
+from mapreduce.store import layout
+from mapreduce.testing import MemoryStore
+
+PACE = Pace(look=0.1, report=1.0, dead=5.0)
+
+
+class Waiting:
+    """A desk to which nobody comes but who reports."""
+
+    def __init__(self) -> None:
+        self.store, self.now = MemoryStore(), 0.0
+        self.desk = Desk(self.store, 1, PACE, clock=lambda: self.now)
+
+    def let_pass(self, seconds: float) -> list[object]:
+        """Look once a second; what it heard."""
+        heard: list[object] = []
+        for _ in range(int(seconds)):
+            self.now += 1.0
+            heard += self.desk.poll(0)
+        return heard
+
+
+def test_it_is_told_once_each_time_that_nobody_works(caplog: pytest.LogCaptureFixture) -> None:
+    waiting = Waiting()
+    waiting.let_pass(LONELY)
+    assert caplog.messages == []
+    waiting.let_pass(3 * LONELY)
+    told = ["no host works on the run: start one with `mapreduce worker STORE`"]
+    assert caplog.messages == told
+    waiting.store.put(layout.report_name("host-1", 1), messages.write(HostReport(1, 0, 0)))
+    waiting.let_pass(PACE.dead + LONELY)
+    assert caplog.messages == told, "it came, and has not been gone for so long"
+    waiting.let_pass(3 * LONELY)
+    assert caplog.messages == 2 * told
+
+
+def test_a_report_that_holds_nothing_hides_no_other() -> None:
+    waiting = Waiting()
+    waiting.store.put(layout.report_name("host-1", 1), messages.write(HostReport(2, 0, 0)))
+    waiting.store.put(layout.report_name("host-1", 900), b"")
+    assert waiting.let_pass(1) == [WorkerReady(1, "host-1"), WorkerReady(2, "host-1")]
