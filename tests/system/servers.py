@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,8 +56,8 @@ def _die_with_parent() -> None:
 
 
 @contextmanager
-def running(command: Sequence[str], port: int, log: Path) -> Iterator[None]:
-    """A server in a process group of its own, which takes connections on `port`."""
+def running(command: Sequence[str], is_ready: Callable[[], bool], log: Path) -> Iterator[None]:
+    """A server in a process group of its own, which is ready."""
     with open(log, "wb") as output:
         process = subprocess.Popen(
             command,
@@ -69,7 +69,7 @@ def running(command: Sequence[str], port: int, log: Path) -> Iterator[None]:
             cwd=log.parent,
         )
     try:
-        _wait_for(lambda: _connects(port), process, log)
+        _wait_for(is_ready, process, log)
         yield
     finally:
         with suppress(ProcessLookupError):
@@ -85,7 +85,7 @@ def _connects(port: int) -> bool:
     return True
 
 
-def _wait_for(is_ready, process: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_for(is_ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
     end = time.monotonic() + READY
     while not is_ready():
         if process.poll() is not None or time.monotonic() > end:
@@ -98,8 +98,33 @@ def moto(folder: Path) -> Iterator[Server]:
     """S3 in Python, in memory."""
     (port,) = free_ports(1)
     command = [str(BIN / "moto_server"), "-H", "127.0.0.1", "-p", str(port)]
-    with running(command, port, folder / "moto.log"):
+    with running(command, lambda: _connects(port), folder / "moto.log"):
         yield with_bucket(Server(f"http://127.0.0.1:{port}"))
+
+
+_READY_WITHIN = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+import servers
+while not servers._connects(int(sys.argv[2])):
+    time.sleep(0.05)
+servers.with_bucket(servers.Server(f"http://127.0.0.1:{sys.argv[2]}"))
+"""
+
+
+@contextmanager
+def moto_within(folder: Path, inside: Sequence[str]) -> Iterator[int]:
+    """The same on all addresses of a network namespace, whose commands begin so; its port."""
+    (port,) = free_ports(1)
+    ready = [*inside, sys.executable, "-c", _READY_WITHIN, str(Path(__file__).parent), str(port)]
+
+    def is_ready() -> bool:
+        return subprocess.run(ready, timeout=READY, check=False, capture_output=True).returncode == 0
+
+    with running(
+        [*inside, str(BIN / "moto_server"), "-H", "0.0.0.0", "-p", str(port)], is_ready, folder / "log"
+    ):
+        yield port
 
 
 @contextmanager
@@ -120,7 +145,7 @@ def seaweedfs(folder: Path) -> Iterator[Server]:
     for name, port in ports.items():
         server, _, grpc = name.partition(".")
         command.append(f"-{server}.port{'.' if grpc else ''}{grpc}={port}")
-    with running(command, ports["s3"], folder / "weed.log"):
+    with running(command, lambda: _connects(ports["s3"]), folder / "weed.log"):
         yield with_bucket(Server(f"http://127.0.0.1:{ports['s3']}"))
 
 
@@ -131,7 +156,7 @@ def rclone(folder: Path) -> Iterator[Server]:
     (folder / "served" / BUCKET).mkdir(parents=True)
     command = [str(BIN / "rclone"), "--config", os.devnull, "serve", "s3", str(folder / "served")]
     command += ["--addr", f"127.0.0.1:{port}", "--auth-key", f"{KEY},{SECRET}"]
-    with running(command, port, folder / "rclone.log"):
+    with running(command, lambda: _connects(port), folder / "rclone.log"):
         yield Server(f"http://127.0.0.1:{port}")
 
 

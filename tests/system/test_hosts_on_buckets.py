@@ -1,27 +1,21 @@
-"""Two hosts and a coordinator that share a bucket of a real server; one host is killed."""
+"""Hosts and a coordinator that share a bucket of a real server; hosts and coordinators are killed."""
 
 from __future__ import annotations
 
-import os
-import secrets
-import signal
+import random
 import subprocess
-import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from servers import BUCKET, KEY, SECRET, Server
+from commands import LONG, assert_right, environment, kill, new_place, started, told, wait_for
+from servers import Server
 
-from mapreduce import manifest as manifests
-from mapreduce.cli.jobfile import load_job
-from mapreduce.testing import run_sequential
 from mapreduce.testing.logs import write_access_log
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
-JOB = """
+HITS = """
 from mapreduce import Job, Sum, Text
 
 def hits(line):
@@ -29,66 +23,96 @@ def hits(line):
 
 job = Job("hits", Text("access.log", split_size=250_000, errors="replace"), hits, Sum(), "out", shards=2)
 """
-LONG = 240.0
+WORDS = """
+from mapreduce import Job, Sum, Text
+
+def words(line):
+    for word in line.split():
+        yield word, 1
+
+job = Job("words", Text("access.log", split_size=500_000, errors="replace"), words, Sum(), "out", shards=2)
+"""
 
 
-@pytest.fixture
-def environment(own_folder: Path) -> dict[str, str]:
-    """Of all commands, but for where the server is."""
-    Path("job.py").write_text(JOB)
-    write_access_log(Path("access.log"), 2_000_000)
-    Path("key").write_text(secrets.token_hex(32))
-    Path("key").chmod(0o600)
-    return {
-        **os.environ,
-        "AWS_ACCESS_KEY_ID": KEY,
-        "AWS_SECRET_ACCESS_KEY": SECRET,
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "MAPREDUCE_KEY_FILE": str(Path("key").resolve()),
-    }
-
-
-def started(environment: dict[str, str], log: str, *arguments: str) -> subprocess.Popen[bytes]:
-    """A command that writes what it tells to a file."""
-    with open(log, "wb") as told:
-        command = [sys.executable, "-m", "mapreduce", *arguments]
-        return subprocess.Popen(
-            command, stdout=told, stderr=subprocess.STDOUT, start_new_session=True, env=environment
-        )
-
-
-def kill(process: subprocess.Popen[bytes]) -> None:
-    """End a process with all that it has started."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
+@pytest.mark.parametrize("job", [HITS, WORDS], ids=["hits", "words"])
 @pytest.mark.parametrize("server", ["moto", "seaweedfs"])
 def test_hosts_that_share_a_bucket(
-    server: str, environment: dict[str, str], request: pytest.FixtureRequest
+    server: str, job: str, own_folder: Path, request: pytest.FixtureRequest
 ) -> None:
     running: Server = request.getfixturevalue(server)
-    environment["AWS_ENDPOINT_URL"] = running.endpoint
-    place = f"s3://{BUCKET}/hosts/{secrets.token_hex(6)}"
-    logs = [f"told-{number}" for number in range(3)]
-    processes = [started(environment, log, "worker", place, "--processes", "1") for log in logs[:2]]
-    processes.append(started(environment, logs[2], "run", "job.py", "--on", place))
+    Path("job.py").write_text(job)
+    write_access_log(Path("access.log"), 2_000_000)
+    variables = {**environment(), "AWS_ENDPOINT_URL": running.endpoint}
+    place = new_place()
+    hosts = [started(variables, f"told-{n}", "worker", place, "--processes", "1") for n in range(2)]
+    run = started(variables, "told-run", "run", "job.py", "--on", place)
     try:
-        deadline = time.monotonic() + LONG
-        while "joined run" not in Path(logs[0]).read_text():
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        kill(processes[0])
-        processes[2].wait(LONG)
+        wait_for(lambda: "joined run" in Path("told-0").read_text(), "a host has joined")
+        kill(hosts[0])
+        run.wait(LONG)
     finally:
-        for process in processes:
+        for process in (*hosts, run):
             kill(process)
-    told = "".join(Path(log).read_text() for log in logs)
-    assert processes[2].returncode == 0, told
-    manifest, wrong = manifests.verify(Path("out"))
-    assert not wrong
-    expected = run_sequential(load_job("job.py")).parts
-    assert [(Path("out") / part.name).read_bytes() for part in manifest.parts] == expected
-    assert SECRET not in told
-    assert SECRET not in Path("out/_manifest.json").read_text()
+    assert_right(run.returncode)
+
+
+# ---------------------------------------------------------------- a storm
+
+STORM = """
+import os, time
+from mapreduce import Job, Sum, Text
+
+def words(line):
+    time.sleep(float(os.environ.get("PAUSE", "0")))  # on hosts, so that the job outlives some kills
+    for word in line.split():
+        yield word, 1
+
+job = Job("storm", Text("in-*.log"), words, Sum(), "out", shards=3, max_attempts=20)
+"""
+HOSTS, KILLS, PAUSE = 3, 6, 2.0
+
+
+@pytest.mark.covers("W2", "kill -9 of a host, or of the coordinator, every two seconds, on SeaweedFS")
+def test_a_storm_of_kills(seaweedfs: Server, own_folder: Path, rng: random.Random) -> None:
+    Path("job.py").write_text(STORM)
+    for number in range(40):
+        Path(f"in-{number:02}.log").write_text("".join(f"n{number} a b w{line}\n" for line in range(30)))
+    variables = {**environment(), "AWS_ENDPOINT_URL": seaweedfs.endpoint, "PAUSE": "0.02"}
+    place = new_place()
+    everything: list[subprocess.Popen[bytes]] = []
+
+    def new(log: str, *arguments: str) -> subprocess.Popen[bytes]:
+        everything.append(started(variables, log, *arguments))
+        return everything[-1]
+
+    def coordinator() -> subprocess.Popen[bytes]:
+        return new("told-run", "run", "job.py", "--on", place)
+
+    def host() -> subprocess.Popen[bytes]:
+        return new(f"told-{len(everything)}", "worker", place, "--processes", "1")
+
+    try:
+        run = coordinator()
+        hosts = [host() for _ in range(HOSTS)]
+        wait_for(lambda: "joined run" in told(), "a host has joined")
+        killed = 0
+        while run.poll() is None and killed < KILLS:
+            time.sleep(PAUSE)  # the storm's own pace
+            killed += 1
+            if killed % 3 == 0:
+                kill(run)
+                run = coordinator()
+            else:
+                chosen = rng.randrange(HOSTS)
+                kill(hosts[chosen])
+                hosts[chosen] = host()
+        assert killed >= 3, "the job was over before the storm was one"
+        run.wait(LONG)
+    finally:
+        for process in everything:
+            kill(process)
+    if run.returncode == 0:
+        assert_right(run.returncode)
+    else:  # it was killed when the result was there
+        assert "already holds a result" in Path("told-run").read_text(), told()
+        assert_right(0)
