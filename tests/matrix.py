@@ -17,10 +17,10 @@ GROUPS = {
     "U": range(1, 24),
     "K": range(1, 14),
     "D": range(1, 14),
-    "W": (1, 2, 3, 4, 8, 9, 10),
-    "C": (1, 2, 3, 4, 5, 6, 7, 8, 10),
-    "Q": (2, 3),
-    "S": (1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 13),
+    "W": range(1, 11),
+    "C": range(1, 11),
+    "Q": (1, 2, 3, 5),
+    "S": (1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12, 13),
 }
 """Rows that need a test. U functions, K keys and values, D inputs, W workers, C coordinator, Q security,
 S storage."""

@@ -118,6 +118,8 @@ class Desk:
         self._blame = Blame()
         self._numbers = 0
         self._most = 1
+        self._before: dict[str, int] = {}
+        """Number of the newest report of each host when this desk was opened."""
         self._alone_since = clock()
         """Infinite: it was told that nobody comes."""
         self._looked = self._led = self._asked = clock()
@@ -128,7 +130,9 @@ class Desk:
         return self._most
 
     def start(self) -> None:
-        """Hosts come by themselves."""
+        """Hosts come by themselves. What they told a coordinator before does not say who is there now."""
+        newest = {host: self._newest_report(host, numbers) for host, numbers in self._all_reports().items()}
+        self._before = {host: found[0] for host, found in newest.items() if found}
 
     def unacknowledged(self) -> list[Ended]:
         """What hosts have done, and no coordinator has acknowledged."""
@@ -224,7 +228,7 @@ class Desk:
             if asleep:
                 host.heard = now
         for id_, numbers in self._all_reports().items():
-            host = self._hosts.get(id_) or _Host(id_, heard=now)
+            host = self._hosts.get(id_) or _Host(id_, read=self._before.get(id_, 0), heard=now)
             if found := self._newest_report(id_, numbers, host.read):
                 self._hosts[id_] = host
                 host.read, report = found

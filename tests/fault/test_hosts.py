@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mapreduce import Job, Records, Sum, run
+from mapreduce import manifest as manifests
 from mapreduce.codec import from_plain, seal, unseal
 from mapreduce.hosts.jobs import Spec
 from mapreduce.hosts.signing import new_key
@@ -63,37 +64,27 @@ def test_a_host_that_is_killed_is_done_without(cluster: Path, processes: Process
 
 @pytest.mark.covers("W3", "SIGSTOP of a host for longer than it may be silent, then SIGCONT")
 def test_a_host_that_was_frozen_does_no_harm(cluster: Path, processes: Processes) -> None:
-    Path("hold").touch()
+    Path("hold-n0").touch()
+    Path("hold-n11").touch()
     frozen = processes.host(1)
-    run = processes.run()
-    wait_for(callers, "it is at it", LONG)
+    run = processes.run("--no-backups")
+    wait_for(lambda: called()["n0"], "it is at it", LONG)
     kill_group(frozen, signal.SIGSTOP)
-    Path("hold").unlink()
-    processes.host(1)
-    wait_for(lambda: len(accepted(cluster)) >= 3, "another does its work", LONG)
+    Path("hold-n0").unlink()
+    processes.host(2)
+    wait_for(lambda: called()["n0"] == 2, "it was silent for too long: another does its work", LONG)
+    wait_for(lambda: "map 0" in accepted(cluster), "which is accepted", LONG)
     kill_group(frozen, signal.SIGCONT)
+    assert run.poll() is None
+    Path("hold-n11").unlink()
     code, told = ended(run)
     assert code == 0, told
     assert_right()
-
-
-@pytest.mark.covers("W6", "a full disk on one of two hosts: every map there fails to write its data")
-def test_a_host_with_a_full_disk_is_set_aside(cluster: Path, processes: Processes) -> None:
-    Path("hold").touch()
-    processes.host(1)
-    full = processes.host(1, MAPREDUCE_FAULTS="op=new_file who=worker path=data/ times=always do=enospc")
-    run = processes.run()
-    wait_for(lambda: len(callers()) == 2, "both are at it", LONG)
-    Path("hold").unlink()
-    code, told = ended(run)
+    attempts = manifests.load(Path("out")).attempts
+    assert [attempt.outcome for attempt in attempts if attempt.task == "map 0"] == ["lost", "succeeded"]
+    kill_group(frozen, signal.SIGTERM)
+    code, told = ended(frozen)
     assert code == 0, told
-    assert_right()
-    assert max(called().values()) <= 2, "what failed there was not tried there again"
-    why = "it failed 3 attempts that other hosts finished, the last of them so: "
-    assert why in told
-    assert "No space left on device" in told
-    kill_group(full, signal.SIGTERM)
-    assert f"this host gets no work: {why}" in ended(full)[1]
 
 
 @pytest.mark.covers("C1", "kill -9 of a coordinator of hosts")
@@ -141,7 +132,8 @@ def test_a_coordinator_that_wakes_up_late_changes_nothing(cluster: Path, process
     assert code == 0, told
     manifest = Path("out/_manifest.json").read_bytes()
     kill_group(first, signal.SIGCONT)
-    ended(first)
+    code, told = ended(first)
+    assert code == 0 or "leads the run now" in told, told
     assert Path("out/_manifest.json").read_bytes() == manifest
     assert_right()
 

@@ -49,3 +49,12 @@ def test_a_report_that_holds_nothing_hides_no_other() -> None:
     waiting.store.put(layout.report_name("host-1", 1), messages.write(HostReport(2, 0, 0)))
     waiting.store.put(layout.report_name("host-1", 900), b"")
     assert waiting.let_pass(1) == [WorkerReady(1, "host-1"), WorkerReady(2, "host-1")]
+
+
+def test_a_host_is_there_when_it_reports_to_this_coordinator() -> None:
+    waiting = Waiting()
+    waiting.store.put(layout.report_name("host-1", 7), messages.write(HostReport(1, 0, 0)))
+    waiting.desk.start()
+    assert waiting.let_pass(3) == []
+    waiting.store.put(layout.report_name("host-1", 8), messages.write(HostReport(1, 0, 0)))
+    assert waiting.let_pass(1) == [WorkerReady(1, "host-1")]
