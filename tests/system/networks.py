@@ -15,6 +15,10 @@ from dataclasses import dataclass
 
 import pytest
 
+LOSING = ("-m", "statistic", "--mode", "random", "--probability")
+"""What `Side.drop` takes, with a number behind it, to lose that share of all packets."""
+_LIMIT = ("root", "tbf", "burst", "4kb", "latency", "2s")
+
 
 @dataclass(frozen=True)
 class Side:
@@ -54,12 +58,21 @@ class Network:
     def __init__(self) -> None:
         self._name = f"mr-{secrets.token_hex(3)}"
         self.made: list[str] = []
+        self.hub = ""
+
+    def make_hub(self) -> None:
+        """Make it. Raises CalledProcessError where no network can be made, or be broken."""
         self.hub = self._add("hub")
+        inside = within(self.hub)
+        _do(*inside, "iptables", "-A", "INPUT", *LOSING, "0.05", "-j", "DROP")
+        _do(*inside, "iptables", "-F")
+        _do(*inside, "tc", "qdisc", "add", "dev", "lo", *_LIMIT, "rate", "64kbit")
+        _do(*inside, "tc", "qdisc", "del", "dev", "lo", "root")
 
     def _add(self, name: str) -> str:
         namespace = f"{self._name}-{name}"
-        _do("ip", "netns", "add", namespace)
         self.made.append(namespace)
+        _do("ip", "netns", "add", namespace)
         _do("ip", "-n", namespace, "link", "set", "lo", "up")
         return namespace
 
@@ -80,9 +93,8 @@ class Network:
 
     def slow(self, side: Side, rate: str) -> None:
         """Let its cable carry so much, in both directions."""
-        limit = ("root", "tbf", "rate", rate, "burst", "4kb", "latency", "2s")
         for inside, device in ((within(self.hub), self._plug(side)), (side.inside, side.device)):
-            _do(*inside, "tc", "qdisc", "add", "dev", device, *limit)
+            _do(*inside, "tc", "qdisc", "add", "dev", device, *_LIMIT, "rate", rate)
 
     def delayed(self, side: Side) -> int:
         """How often a packet had to wait on a slow cable."""
@@ -106,11 +118,12 @@ def network() -> Iterator[Network]:
         pytest.skip("network namespaces need root")
     if missing := [name for name in ("ip", "iptables", "tc") if not shutil.which(name)]:
         pytest.skip(f"not installed: {', '.join(missing)}")
+    found = Network()
     try:
-        found = Network()
-    except subprocess.CalledProcessError as error:
-        pytest.skip(f"no network namespace can be made: {error.stderr}")
-    try:
+        try:
+            found.make_hub()
+        except subprocess.CalledProcessError as error:
+            pytest.skip(f"no network namespace can be made and broken: {error.stderr}")
         yield found
     finally:
         for namespace in found.made:

@@ -14,7 +14,7 @@ import networks
 import pytest
 import servers
 from commands import LONG, assert_right, environment, kill, new_place, started, wait_for
-from networks import Network, Side
+from networks import LOSING, Network, Side
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
@@ -164,7 +164,7 @@ def test_hosts_on_bad_networks_give_the_same(network: Network, cluster: Cluster)
     names = ("flapping", "lossy", "slow")
     sides = {name: network.add(name) for name in names}
     for chain in ("INPUT", "OUTPUT"):
-        sides["lossy"].drop(chain, "-m", "statistic", "--mode", "random", "--probability", "0.05")
+        sides["lossy"].drop(chain, *LOSING, "0.05")
     network.slow(sides["slow"], "64kbit")
     with flapping(sides["flapping"]) as lost:
         run = cluster.run()
