@@ -94,7 +94,7 @@ def run(
     overwrite: bool = False,
     work: str | os.PathLike[str] | None = None,
     replay: str | os.PathLike[str] | None = None,
-    resume: bool | None = None,
+    resume: bool | str | None = None,
     accept_new_code: bool = False,
     keep: bool = False,
     backups: bool = True,
@@ -116,7 +116,7 @@ def run(
         source. The new result is of these records alone.
     resume: None goes on with a run of the same job to the same output that was killed, stopped or failed,
         where there is one: what it had accepted is not run again. True demands that there is one;
-        False starts afresh.
+        False starts afresh. The id of a run on a store demands that it is that one.
     accept_new_code: go on though the reduce function has changed: map results are kept.
     keep: leave the run's directory when it has ended.
     backups: give a straggler near the end of a phase a second attempt.
@@ -144,6 +144,8 @@ def run(
         if work is not None or accept_new_code:
             raise JobError("work and accept_new_code can't be given for a store.")
         return _run_on_store(job, on, options, begin, limit=limit, resume=resume)
+    if isinstance(resume, str):
+        raise JobError(f"resume={resume!r} names a run, and `on` no store.", hint="Give True, or a store.")
     if on != "serial":
         from mapreduce.executors import warm_up
 
@@ -214,7 +216,7 @@ def is_place(on: str) -> bool:
 
 
 def _run_on_store(
-    job: Job, on: str, options: Options, begin: _Begin, *, limit: int | None, resume: bool | None
+    job: Job, on: str, options: Options, begin: _Begin, *, limit: int | None, resume: bool | str | None
 ) -> JobResult:
     """Lead a run on a store that hosts share, or go on with one of the same job to the same output."""
     from mapreduce.hosts import jobs, lead
@@ -226,13 +228,14 @@ def _run_on_store(
     with Signals() as signals:
         plan = make_plan(job, new_run_id(begin.date), limit)
         place = place_of(job, plan.run_id)
-        begun = None if resume is False else cluster.find(plan, place)
+        wanted = resume if isinstance(resume, str) else None
+        begun = None if resume is False else cluster.find(plan, place, wanted)
         if resume and begun is None:
             raise JobError(f"There is no run to {place.output} on {cluster.place} that can go on.")
         if begun is None:
             check_output(place, overwrite=options.overwrite)
             check_apart(place, plan)
-            cluster.submit(plan, place.output, dump_job(job))
+            cluster.submit(plan, place.output, dump_job(job), options.invocation)
             logger.info("run %s lies on %s for hosts: mapreduce worker %s", plan.run_id, cluster.place, on)
         else:
             plan, place = begun, place.of(begun.run_id)
@@ -246,7 +249,8 @@ def _run_on_store(
             remove_garbage(place.output, lambda run_id: has_ended(cluster.of_run(run_id)))
             results.append(_tell(job, place, manifest, options))
 
-        with _telling_how_to_go_on(options), signals.draining(True):
+        again = f"`mapreduce resume {shlex.quote(cluster.place)} {plan.run_id}`"
+        with _telling_how_to_go_on(again, options), signals.draining(True):
             lead.lead(
                 job,
                 plan,
@@ -266,15 +270,18 @@ def _run_on_store(
 
 
 @contextmanager
-def _telling_how_to_go_on(options: Options) -> Iterator[None]:
+def _telling_how_to_go_on(again: str, options: Options) -> Iterator[None]:
     """Add to what ends a run on a store a note that says how to go on with it, unless somebody else does."""
     try:
         yield
     except (OutputExists, Superseded):
         raise
     except BaseException as error:
-        again, afresh = ("command", "--new") if options.invocation else ("job again", "resume=False")
-        error.add_note(f"What was done is kept. Go on with the same {again}; {afresh} starts afresh.")
+        if options.invocation:
+            how, afresh = f"{again}, or the same command", "--new"
+        else:
+            how, afresh = "the same job again", "resume=False"
+        error.add_note(f"What was done is kept. Go on with {how}; {afresh} starts afresh.")
         raise
 
 

@@ -357,7 +357,7 @@ class SinkError(MapReduceError):
 
 
 class Superseded(MapReduceError):
-    """Another coordinator leads the run now: this one has stopped, and touches nothing any more."""
+    """Another coordinator leads the run, or it was removed: this one has stopped, and touches nothing."""
 
     category = "stopped"
     advice = "Nothing: the run goes on. Wait for it with the other coordinator, or read its result."

@@ -69,7 +69,8 @@ def write_plan(store: Store, number: int, plan: Plan, invocation: Invocation | N
         )
 
 
-def _read_plan(store: Store, name: str) -> tuple[Plan, Invocation | None]:
+def read_plan(store: Store, name: str) -> tuple[Plan, Invocation | None]:
+    """A plan that was recorded, and how the command line began it, if it did. Raises WorkDamaged."""
     where = layout.shown(store.url, name)
     try:
         fields = unseal(store.read(name))
@@ -139,7 +140,7 @@ def _read(place: Place, lock: BinaryIO) -> Begun | None:
     names = [name for name in store.list(layout.PLANS) if layout.log_numbers(name)]
     if not names:
         return None
-    plan, invocation = _read_plan(store, names[-1])
+    plan, invocation = read_plan(store, names[-1])
     numbers = layout.log_numbers(names[-1]) or (0, 0)
     return Begun(place, lock, plan, invocation, numbers[0], read_log(store), _committed(place, store))
 

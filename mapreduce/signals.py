@@ -58,13 +58,15 @@ class Signals:
     @contextmanager
     def draining(self, possible: bool) -> Iterator[None]:
         """The block asks `noted`, if that is possible, and ends by itself: by Interrupted, which becomes what
-        the signal means.
+        the signal means, where there was one.
         """
         self._draining = possible
         try:
             yield
         except Interrupted:
-            self.end()
+            if self._noted:
+                self.end()
+            raise
         finally:
             self._draining = False
 

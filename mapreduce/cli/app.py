@@ -10,13 +10,17 @@ from typing import Any, NoReturn
 import click
 
 from mapreduce.cli import console, failure
+from mapreduce.cli.clean import clean
 from mapreduce.cli.demo import demo
+from mapreduce.cli.doctor import doctor
 from mapreduce.cli.jobs import jobs
 from mapreduce.cli.keygen import keygen
 from mapreduce.cli.plan import plan
 from mapreduce.cli.resume import resume
 from mapreduce.cli.run import run
 from mapreduce.cli.show import show
+from mapreduce.cli.status import status
+from mapreduce.cli.stop import stop
 from mapreduce.cli.verify import verify
 from mapreduce.cli.worker import worker
 
@@ -96,5 +100,19 @@ def main() -> None:
     """
 
 
-for _command in (run, resume, plan, show, verify, demo, worker, jobs, keygen):
+for _command in (
+    run,
+    resume,
+    plan,
+    show,
+    verify,
+    demo,
+    worker,
+    jobs,
+    status,
+    stop,
+    clean,
+    doctor,
+    keygen,
+):
     main.add_command(_command)

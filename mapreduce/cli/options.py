@@ -23,6 +23,7 @@ workers = click.option(
     "--workers", type=click.IntRange(min=1), metavar="N", help="Processes; by default one for each processor."
 )
 store = click.argument("store", metavar="STORE")
+a_run = click.argument("run_id", metavar="[RUN]", required=False)
 key_file = click.option(
     "--key-file", metavar="FILE", help="The cluster's key; by default the one that MAPREDUCE_KEY_FILE names."
 )

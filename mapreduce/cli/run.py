@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 
 GO_ON = "mapreduce.go_on"
-"""In a context's `meta`: how the run was begun that is to go on."""
+"""In a context's `meta`: how the run was begun that is to go on,"""
+GO_ON_WITH = "mapreduce.go_on_with"
+"""and, if it is on a store, its id."""
 
 
 @click.command(short_help="Run a job.")
@@ -95,7 +97,7 @@ def run(
             overwrite=overwrite,
             work=work,
             replay=replay,
-            resume=True if again else False if new else None,
+            resume=context.meta.get(GO_ON_WITH, True) if again else False if new else None,
             accept_new_code=accept_new_code,
             keep=keep,
             backups=not no_backups,

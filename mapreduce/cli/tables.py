@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+import textwrap
+from collections.abc import Mapping, Sequence
 
 import click
 
+from mapreduce.figures import visible
 from mapreduce.rows import Leading, Table, fractions
+from mapreduce.rows import table as as_table
 
 _GAP = "  "
 _LEAST_COLUMN = 8
@@ -91,3 +95,28 @@ def bar(length: float, longest: int, mark: str) -> str:
     if mark != "█":
         return mark * (whole or (eighths > 0))
     return mark * whole + (_EIGHTHS[rest] if rest else "") or ("▏" if length > 0 else "")
+
+
+def of_rows(rows: Sequence[Mapping[str, object]], width: int | None) -> list[str]:
+    """Facts as a table: a column for each name, "-" for an empty text. Nothing for no rows."""
+    if not rows:
+        return []
+    shown = [{name: "-" if value == "" else value for name, value in row.items()} for row in rows]
+    leading = Leading(shown, None, "first", len(shown))
+    return lines(as_table(leading, separators=width is not None), leading, width=width)
+
+
+def of_facts(facts: Sequence[tuple[str, str]], width: int | None) -> list[str]:
+    """Labels and texts, the texts below one another; an empty text is left out.
+
+    width: columns of the terminal, in which words stay whole; None: each text is one line.
+    """
+    told = [(label, visible(text)) for label, text in facts if text]
+    size = max((len(label) for label, _ in told), default=0)
+    found = []
+    for label, text in told:
+        indent = label.ljust(size) + _GAP
+        room = max(_LEAST_COLUMN, (width or sys.maxsize) - len(indent))
+        wrapped = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False)
+        found += [indent + wrapped[0], *(" " * len(indent) + line for line in wrapped[1:])]
+    return found

@@ -57,7 +57,8 @@ class Agent:
 
     store: the run's. executor: of this host, not yet started. leaving: asked whether the host is to take
     nothing more, and to leave when what runs has ended. memory: bytes that the attempts of this host may hold
-    together, where the job does not say.
+    together, where the job does not say. beside: called at each step, for what else the host does; it returns
+    at once.
     """
 
     def __init__(
@@ -69,10 +70,12 @@ class Agent:
         *,
         leaving: Callable[[], bool] = lambda: False,
         memory: int | None = None,
+        beside: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store, self._identity, self._executor, self._pace = store, identity, executor, pace
         self._leaving, self._memory, self._clock = leaving, memory, clock
+        self._beside = beside
         self.epoch = self._seen = 0
         """Of the newest orders, and their number."""
         self.why = ""
@@ -107,6 +110,7 @@ class Agent:
         """Take in what has happened, and act; False: it is over."""
         for event in self._executor.poll(self._pace.look):
             self._hear(event)
+        self._beside()
         orders = self._newest_orders()
         if orders is not None:
             self._changed = True

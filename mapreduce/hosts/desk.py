@@ -20,7 +20,7 @@ from mapreduce.errors import HostLost, MapReduceError, Superseded, from_plain
 from mapreduce.events import Event, Failed, Printed, Reported, Succeeded, WorkerGone, WorkerReady
 from mapreduce.hosts import messages
 from mapreduce.hosts.blame import Blame
-from mapreduce.hosts.leadership import has_ended, newest, superseded
+from mapreduce.hosts.leadership import attend, has_ended, superseded
 from mapreduce.hosts.messages import Ended, HostReport, Order, Orders
 from mapreduce.model import Attempt
 from mapreduce.protocols import Store
@@ -90,8 +90,8 @@ KEPT_REPORTS = 16
 class Desk:
     """An `Executor` for the coordinator of an epoch.
 
-    store: the run's. check: why a host of these versions can't take part, or "". Raises Superseded from
-    `poll` when another coordinator leads.
+    store: the run's. check: why a host of these versions can't take part, or "". standing: what those are
+    told who ask whether the coordinator is there. Raises Superseded from `poll` when another one leads.
     """
 
     queues = True
@@ -105,9 +105,12 @@ class Desk:
         check: Callable[[dict[str, str]], str] = lambda _: "",
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        standing: Callable[[], dict[str, Any]] = dict,
     ) -> None:
         self._store, self.epoch, self._pace = store, epoch, pace
         self._check, self._clock, self._sleep = check, clock, sleep
+        self._standing, self._answered = standing, set[str]()
+        self.is_asked_to_stop = False
         self._hosts: dict[str, _Host] = {}
         self._at: dict[int, _Host] = {}
         """Whose each worker is."""
@@ -131,13 +134,12 @@ class Desk:
 
     def start(self) -> None:
         """Hosts come by themselves. What they told a coordinator before does not say who is there now."""
-        newest = {host: self._newest_report(host, numbers) for host, numbers in self._all_reports().items()}
-        self._before = {host: found[0] for host, found in newest.items() if found}
+        self._before = {host: number for host, (number, _) in messages.newest_reports(self._store).items()}
 
     def unacknowledged(self) -> list[Ended]:
         """What hosts have done, and no coordinator has acknowledged."""
-        newest = [self._newest_report(host, numbers) for host, numbers in self._all_reports().items()]
-        return [ended for found in newest if found for ended in found[1].ended if ended.result is not None]
+        reports = [report for _, report in messages.newest_reports(self._store).values()]
+        return [ended for report in reports for ended in report.ended if ended.result is not None]
 
     # ------------------------------------------------------------ what the coordinator wants
 
@@ -218,8 +220,7 @@ class Desk:
         self._looked = now
         if now - self._led >= self._pace.report:
             self._led = now
-            if (newer := newest(self._store)) > self.epoch:
-                raise superseded(self.epoch, newer)
+            self.is_asked_to_stop |= attend(self._store, self.epoch, self._answered, self._standing)
         if now - self._asked >= self._pace.dead:
             self._asked = now
             if has_ended(self._store):
@@ -227,9 +228,9 @@ class Desk:
         for host in self._hosts.values():
             if asleep:
                 host.heard = now
-        for id_, numbers in self._all_reports().items():
+        for id_, numbers in messages.all_reports(self._store).items():
             host = self._hosts.get(id_) or _Host(id_, read=self._before.get(id_, 0), heard=now)
-            if found := self._newest_report(id_, numbers, host.read):
+            if found := messages.newest_report(self._store, id_, numbers, host.read):
                 self._hosts[id_] = host
                 host.read, report = found
                 self._hear(host, report)
@@ -241,29 +242,6 @@ class Desk:
         for host in self._hosts.values():
             if host.alive and self._clock() - host.heard > self._pace.dead:
                 self._lose(host, f"{host.name or host.id} has not been heard of for {self._pace.dead:g} s.")
-
-    def _all_reports(self) -> dict[str, list[int]]:
-        """Numbers of the reports of each host."""
-        found: dict[str, list[int]] = {}
-        for host, number in filter(None, map(layout.report_of, self._store.list(layout.REPORTS))):
-            found.setdefault(host, []).append(number)
-        return found
-
-    def _newest_report(
-        self, host: str, numbers: Iterable[int], read: int = 0
-    ) -> tuple[int, HostReport] | None:
-        """The newest report after one that was read, and its number. What holds nothing is passed over."""
-        for number in sorted((number for number in numbers if number > read), reverse=True):
-            if report := self._read(host, number):
-                return number, report
-        return None
-
-    def _read(self, host: str, number: int) -> HostReport | None:
-        """A report; None if it can't be read now. A newer one will say the same."""
-        try:
-            return messages.parse(HostReport, self._store.read(layout.report_name(host, number)))
-        except (FileNotFoundError, ValueError, TypeError):
-            return None
 
     def _hear(self, host: _Host, report: HostReport) -> None:
         if report.epoch > self.epoch:

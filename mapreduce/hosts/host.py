@@ -19,7 +19,8 @@ from mapreduce.errors import MapReduceError, SignatureError, WorkDamaged
 from mapreduce.executors.processes import ProcessExecutor
 from mapreduce.hosts import messages
 from mapreduce.hosts.agent import Agent, Identity
-from mapreduce.hosts.jobs import Cluster, Spec, version_difference
+from mapreduce.hosts.asking import Answering
+from mapreduce.hosts.jobs import Cluster, Spec, runs_of, version_difference
 from mapreduce.hosts.leadership import has_ended, newest
 from mapreduce.hosts.messages import HostReport
 from mapreduce.store import layout
@@ -50,12 +51,16 @@ class Host:
         self._left: dict[str, int] = {}
         """Epoch of each run when this host was done with it, or failed: it comes back under a newer one."""
         self._refused: set[str] = set()
+        own = identity()
+        self._answering = Answering(cluster, own.id, own.name)
 
     def work(self) -> None:
         """Take part in runs until this host is to leave. Raises what the store raises."""
         logger.info("%s waits for runs on %s", identity().name, self._cluster.place)
         while not self._leaving():
-            taken = [run_id for run_id in self._cluster.open_runs() if self._take_part(run_id)]
+            names = self._cluster.store.list(layout.OPEN)
+            self._answering.attend(names, at_work=False)
+            taken = [run_id for run_id in runs_of(names) if self._take_part(run_id)]
             if not taken:
                 time.sleep(REST)
 
@@ -95,8 +100,15 @@ class Host:
         }
         store = self._cluster.of_run(spec.run_id, "worker")
         executor = ProcessExecutor(payload, setup, self._processes)
-        pace, memory = self._cluster.pace(), self._memory
-        agent = Agent(store, own, executor, pace, leaving=self._leaving, memory=memory)
+        agent = Agent(
+            store,
+            own,
+            executor,
+            self._cluster.pace(),
+            leaving=self._leaving,
+            memory=self._memory,
+            beside=self._answering.look,
+        )
         logger.info("joined run %s (%s) as %s", spec.run_id, spec.job, own.id)
         try:
             agent.serve()

@@ -10,25 +10,25 @@ from __future__ import annotations
 import logging
 import os
 import stat
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mapreduce import manifest as manifests
 from mapreduce.changes import differences
 from mapreduce.codec import from_plain, pack, seal, sha256, unseal
-from mapreduce.coordinator.log import read_log
 from mapreduce.errors import JobChanged, JobError, SignatureError, WorkDamaged
 from mapreduce.hosts.desk import Pace
+from mapreduce.hosts.leadership import has_ended
 from mapreduce.hosts.signed import SignedStore
 from mapreduce.hosts.signing import check_signature, signature
 from mapreduce.model import Plan
 from mapreduce.place import Place
 from mapreduce.protocols import Store
-from mapreduce.resume import FORMAT
+from mapreduce.resume import Invocation, read_plan, write_plan
 from mapreduce.store import layout, open_store
 from mapreduce.store.inputs import is_url
+from mapreduce.store.local import unfinished_files
 
 _LOG = logging.getLogger("mapreduce.run")
 
@@ -74,9 +74,23 @@ class Cluster:
         store = open_store(self.place_of(run_id), run_id, who)
         return store if self._key is None else SignedStore(store, self._key, run_id)
 
+    def signed(self) -> Store:
+        """The store; with a key what is written and read there is signed, under no run's name."""
+        return self.store if self._key is None else SignedStore(self.store, self._key, "")
+
+    @property
+    def has_key(self) -> bool:
+        """Whether runs are signed."""
+        return self._key is not None
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the store lies, if it is a folder."""
+        return None if is_url(self.place) else Path(self.place)
+
     def place_of(self, run_id: str) -> str:
         """Where that is."""
-        return f"{self.place.rstrip('/')}/{layout.JOBS}/{run_id}"
+        return f"{self.place.rstrip('/')}/{layout.in_job(run_id)}"
 
     def pace(self) -> Pace:
         """How often this store may be asked, and how long silence may last on it."""
@@ -88,36 +102,39 @@ class Cluster:
 
     # ------------------------------------------------------------ runs
 
-    def submit(self, plan: Plan, output: Path, payload: bytes) -> None:
+    def submit(self, plan: Plan, output: Path, payload: bytes, invocation: Invocation | None = None) -> None:
         """Lay a run down. Hosts find it when this has returned."""
         store = self.of_run(plan.run_id)
         spec = Spec(plan.run_id, plan.job, str(output), plan.shards, sha256(payload), os.getcwd())
         if self._key is not None:
             spec = replace(spec, signature=signature(self._key, spec.content()))
         store.put(layout.CODE, payload)
-        store.put(layout.plan_name(1), seal({"format": FORMAT, "plan": plan, "invocation": None}))
+        write_plan(store, 1, plan, invocation)
         store.put(layout.SPEC, seal(spec))
         self.store.put(layout.open_name(plan.run_id), plan.run_id.encode())
 
-    def find(self, plan: Plan, place: Place) -> Plan | None:
-        """The plan of the newest open run of the same job to the same output. Raises JobChanged."""
-        for run_id in reversed(self.open_runs()):
+    def find(self, plan: Plan, place: Place, run_id: str | None = None) -> Plan | None:
+        """The plan of the newest open run of the same job to the same output. Raises JobChanged.
+
+        run_id: the run that it must be.
+        """
+        for run in [run_id] if run_id else reversed(self.open_runs()):
             try:
-                spec = self.spec(run_id)
+                spec = self.spec(run)
             except (SignatureError, WorkDamaged) as error:
-                _LOG.warning("run %s is left alone: %s", run_id, error)
+                _LOG.warning("run %s is left alone: %s", run, error)
                 continue
-            if spec.job != plan.job or spec.output != str(place.of(run_id).output):
+            if spec.job != plan.job or spec.output != str(place.of(run).output):
                 continue
             try:
-                begun = self.plan(run_id)
+                begun = self.plan(run)
             except WorkDamaged:
-                if run_id not in self.open_runs():  # it has ended a moment ago
+                if run not in self.open_runs():  # it has ended a moment ago
                     continue
                 raise
             if changes := differences(begun, plan):
                 raise JobChanged(
-                    f"The job has changed since run {run_id} to {spec.output} was begun:\n"
+                    f"The job has changed since run {run} to {spec.output} was begun:\n"
                     + "\n".join(f"  {change}" for change in changes),
                     hint="Undo that to go on with the run, or start afresh with --new.",
                 )
@@ -126,15 +143,40 @@ class Cluster:
 
     def open_runs(self) -> list[str]:
         """Runs that have not ended, the oldest first."""
-        names = [name.rpartition("/")[2] for name in self.store.list(layout.OPEN)]
-        return sorted(filter(layout.is_run_id, names))
+        return runs_of(self.store.list(layout.OPEN))
+
+    def is_removed(self, run_id: str) -> bool:
+        """Whether a run has ended, and nothing is left to be done for it."""
+        store = self.of_run(run_id)
+        return has_ended(store) and not store.list(layout.PLANS)
+
+    def all_runs(self) -> list[str]:
+        """Runs that are open, or have left what they were to do, the oldest first. Lists the whole store."""
+        found = filter(None, map(layout.name_in_job, self.store.list(layout.JOBS)))
+        return sorted({run_id for run_id, name in found if name == layout.SPEC} | {*self.open_runs()})
+
+    def named(self, begin: str) -> str:
+        """The only run whose id begins so, open runs first. Raises JobError."""
+        for runs in (self.open_runs, self.all_runs):
+            found = [run_id for run_id in runs() if run_id.startswith(begin)]
+            if len(found) == 1:
+                return found[0]
+            if found:
+                raise JobError(f"{begin!r} may be any of {', '.join(found)}.", hint="Give more of it.")
+        raise JobError(
+            f"There is no run {begin!r} on {self.place}.", hint=f"See `mapreduce jobs --all {self.place}`."
+        )
 
     def close(self, run_id: str) -> None:
         """The run has ended, and nobody goes on with it: hosts look for it no more."""
         self.store.delete(layout.open_name(run_id))
         self.of_run(run_id).delete(layout.plan_name(1))
-        if not is_url(self.place):
-            _remove_unfinished(Path(self.place_of(run_id)))
+        for path in self.unfinished(run_id):
+            path.unlink(missing_ok=True)
+
+    def unfinished(self, run_id: str) -> list[Path]:
+        """What killed processes had begun to write for a run: it is no object, so no store lists it."""
+        return [] if self.folder is None else unfinished_files(self.folder / layout.in_job(run_id))
 
     def spec(self, run_id: str) -> Spec:
         """What is known of a run, its signature checked. Raises SignatureError, WorkDamaged."""
@@ -162,27 +204,22 @@ class Cluster:
 
     def plan(self, run_id: str) -> Plan:
         """What a run does. Raises WorkDamaged."""
-        store = self.of_run(run_id)
-        name = layout.plan_name(1)
-        try:
-            fields = unseal(store.read(name))
-        except (FileNotFoundError, ValueError) as error:
-            raise WorkDamaged(f"{layout.shown(store.url, name)} can't be read: {error}.") from None
-        plan: Plan = from_plain(Plan, fields["plan"])
-        return plan
+        return read_plan(self.of_run(run_id), layout.plan_name(1))[0]
 
-    def done(self, run_id: str) -> tuple[int, int]:
-        """How many tasks of a run have an accepted result, and how many there are."""
-        plan = self.plan(run_id)
-        return len(read_log(self.of_run(run_id)).by_task), len(plan.splits) + plan.shards
+    def invocation(self, run_id: str) -> Invocation | None:
+        """How the command line began a run; None: it didn't. Raises WorkDamaged."""
+        return read_plan(self.of_run(run_id), layout.plan_name(1))[1]
 
 
-def _remove_unfinished(directory: Path) -> None:
-    """Remove what processes that were killed had begun to write: it is no object, so no store lists it."""
-    with suppress(OSError):  # what can't be removed does no harm
-        for path in directory.rglob("*"):
-            if layout.is_unfinished(path.name):
-                path.unlink(missing_ok=True)
+def runs_of(names: Iterable[str]) -> list[str]:
+    """The runs that a list of what is open names, the oldest first."""
+    return sorted(filter(layout.is_run_id, (name.rpartition("/")[2] for name in names)))
+
+
+def is_store(directory: Path) -> bool:
+    """Whether a folder is a store that hosts share, by what lies there: runs, or where they would lie."""
+    folders = filter(Path.is_dir, (directory / layout.OPEN, directory / layout.JOBS))
+    return any(layout.is_run_id(path.name) for folder in folders for path in folder.iterdir())
 
 
 def _check_owner(place: str) -> None:

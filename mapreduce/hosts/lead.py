@@ -7,24 +7,29 @@ wrote. Nothing that a commit can name is deleted before it.
 
 from __future__ import annotations
 
+import os
 import secrets
+import socket
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 from mapreduce import manifest as manifests
 from mapreduce.account import account
 from mapreduce.coordinator.log import Acceptance, AcceptanceLog, read_log
 from mapreduce.coordinator.loop import Coordinator
 from mapreduce.coordinator.state import Limits
-from mapreduce.errors import ManifestError, OutputExists, StorageError, Superseded
+from mapreduce.errors import Interrupted, ManifestError, OutputExists, StorageError, Superseded
+from mapreduce.figures import causes
 from mapreduce.hosts.desk import PACE, Desk, Pace
-from mapreduce.hosts.leadership import ENDED, claim
+from mapreduce.hosts.leadership import CLEANED, ENDED, claim, say_end
 from mapreduce.job import Job
-from mapreduce.model import AttemptRecord, Manifest, Plan
+from mapreduce.model import AttemptRecord, Manifest, Plan, Progress
 from mapreduce.protocols import Observer, Store
 from mapreduce.store import layout
 
@@ -34,12 +39,13 @@ READS = 10
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a coordinator has besides its run: time, and chance."""
+    """What a coordinator has besides its run: time, chance, and a name for messages."""
 
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     new_nonce: Callable[[], str] = lambda: secrets.token_hex(4)
     today: Callable[[], datetime] = lambda: datetime.now(UTC)
+    name: Callable[[], str] = lambda: f"{socket.gethostname()}:{os.getpid()}"
 
 
 REAL = Surroundings()
@@ -66,7 +72,8 @@ def lead(
     store: the run's. parts: the output's. planned: seconds that planning took. check: why a host of these
     versions can't take part, or "". tell: called when the result is published; until it has returned once,
     nothing is removed that the run is found by. May be called again, anywhere, after whatever ended it.
-    Raises Superseded if another coordinator leads meanwhile, and the error that ended the job.
+    Raises Superseded if another coordinator leads meanwhile or the run was removed, Interrupted if it was
+    asked to stop, and the error that ended the job.
     """
 
     def end(manifest: Manifest) -> Manifest:
@@ -80,9 +87,12 @@ def lead(
     publish = partial(_publish, store, parts, there, overwrite=overwrite)
     if committed := reader.manifest(layout.COMMIT):
         return end(publish(committed[1]))
-    epoch = claim(store, around.new_nonce())
+    epoch = claim(store, around.new_nonce(), around.name())
+    failures = _Failures()
     log = AcceptanceLog(store, epoch)
-    desk = Desk(store, epoch, pace, check=check, clock=around.clock, sleep=around.sleep)
+    desk = Desk(
+        store, epoch, pace, check=check, clock=around.clock, sleep=around.sleep, standing=failures.told
+    )
     coordinator = Coordinator(
         plan,
         desk,
@@ -90,8 +100,8 @@ def lead(
         log,
         store,
         restored=_restored(store, log, desk, reader),
-        observers=observers,
-        stop_requested=stop_requested,
+        observers=[*observers, failures],
+        stop_requested=lambda: stop_requested() or desk.is_asked_to_stop,
         settled=desk.settle,
         clock=around.clock,
         new_nonce=around.new_nonce,
@@ -103,9 +113,15 @@ def lead(
         if committed := reader.manifest(layout.COMMIT):
             return end(publish(committed[1]))
         raise
-    except BaseException:
+    except BaseException as error:
         with suppress(StorageError):  # hosts that hear nothing leave by themselves
             desk.close()
+        with suppress(StorageError):  # then nobody knows whether it may go on
+            say_end(store, epoch, error)
+        if isinstance(error, StorageError):  # perhaps because all is gone
+            _check_is_there(store)
+        if isinstance(error, Interrupted) and desk.is_asked_to_stop:
+            raise Interrupted("The run was stopped by `mapreduce stop`.") from None
         raise
     outcome.seconds |= {"plan": planned, "total": planned + around.clock() - begin}
     replaced = there.manifest(layout.MANIFEST)
@@ -130,6 +146,44 @@ def _restored(store: Store, log: AcceptanceLog, desk: Desk, reader: _Reader) -> 
         adopted.setdefault(str(attempt.task), Acceptance(attempt.task, result, record))
     log.append(list(adopted.values()))
     return [*accepted.values(), *adopted.values()]
+
+
+def _removed() -> Superseded:
+    return Superseded("The run was removed by `mapreduce clean`.", hint="Begin it afresh.")
+
+
+def _check_is_there(store: Store) -> None:
+    """Raise Superseded if the run was removed, as far as that can be known now."""
+    with suppress(StorageError, FileNotFoundError):
+        if store.read(layout.COMMIT) == CLEANED:
+            raise _removed()
+
+
+class _Failures:
+    """An observer that keeps why attempts failed, for those who ask."""
+
+    def __init__(self) -> None:
+        self._failed: deque[AttemptRecord] = deque(maxlen=100)
+
+    def told(self) -> dict[str, Any]:
+        """The causes of the last ones, the most frequent first: how many, and an example."""
+        return {"causes": causes(self._failed)}
+
+    def attempt_ended(self, attempt: AttemptRecord) -> None:
+        if attempt.error:
+            self._failed.append(attempt)
+
+    def progress(self, progress: Progress) -> None:
+        """Not kept."""
+
+    def printed(self, task: str, text: str) -> None:
+        """Not kept."""
+
+    def stalled(self, task: str, work: str, seconds: float) -> None:
+        """Not kept."""
+
+    def finished(self, result: Any) -> None:
+        """Not kept."""
 
 
 class _Reader:
@@ -162,6 +216,8 @@ class _Reader:
             data = self._store.read(name)
         except FileNotFoundError:
             return None
+        if data == CLEANED:
+            raise _removed()
         return manifests.parse(data, name), data
 
 

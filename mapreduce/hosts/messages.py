@@ -5,11 +5,15 @@ A message that is lost, late, repeated or torn does no harm: the next one says i
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from mapreduce.codec import from_plain, seal, unseal
 from mapreduce.model import Attempt, Result
+from mapreduce.protocols import Store
+from mapreduce.store import layout
 
 T = TypeVar("T")
 
@@ -103,3 +107,30 @@ def parse(kind: type[T], data: bytes) -> T:
     """A message from its bytes. Raises ValueError or TypeError if they are not what was written."""
     made: T = from_plain(kind, unseal(data))
     return made
+
+
+def all_reports(store: Store) -> dict[str, list[int]]:
+    """Numbers of the reports of each host of a run. Raises StorageError."""
+    found: dict[str, list[int]] = {}
+    for host, number in filter(None, map(layout.report_of, store.list(layout.REPORTS))):
+        found.setdefault(host, []).append(number)
+    return found
+
+
+def newest_reports(store: Store) -> dict[str, tuple[int, HostReport]]:
+    """The newest report of each host of a run, and its number, as `newest_report` gives it."""
+    found = {host: newest_report(store, host, numbers) for host, numbers in all_reports(store).items()}
+    return {host: newest for host, newest in found.items() if newest is not None}
+
+
+def newest_report(
+    store: Store, host: str, numbers: Iterable[int], read: int = 0
+) -> tuple[int, HostReport] | None:
+    """The newest report after one that was read, and its number. What holds nothing is passed over.
+
+    None: there is none, or it can't be read now; a newer one will say the same. Raises StorageError.
+    """
+    for number in sorted((number for number in numbers if number > read), reverse=True):
+        with suppress(FileNotFoundError, ValueError, TypeError):
+            return number, parse(HostReport, store.read(layout.report_name(host, number)))
+    return None

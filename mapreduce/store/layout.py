@@ -18,9 +18,15 @@
   output/                          the result of a job without output
 on a store that hosts share
   open/<run>                       there while the run has not ended
+  open/ask-<token>                 a question to all hosts, where they look anyway: what is it like there?
+  answer/<token>/<host>            a host's answer
   jobs/<run>/                      as a run's own directory, and also
   spec, code                       what hosts must know, signed, and the job
   coord/000001                     who leads: the highest epoch; log entries bear it as their session
+  coord/000001.stop                whoever leads under this epoch is asked to stop
+  coord/000001.end                 how its coordinator ended, if not with a result
+  coord/000001.ask-<token>         somebody asks whether it is there,
+  coord/000001.here-<token>        and it is
   in/<host>/000001.00000001        orders to a host: epoch, number
   out/<host>.00000001              a host's reports
   stage/000001/00000-<nonce>       what one reduce attempt reads
@@ -33,6 +39,7 @@ import re
 from pathlib import Path
 
 MANIFEST = "_manifest.json"
+RESULT = "result"
 COMMIT = "result/_COMMIT"
 ENDED = "result/_ENDED"
 PLANS = "plan"
@@ -47,6 +54,7 @@ ORDERS = "in"
 REPORTS = "out"
 STAGE = "stage"
 OPEN = "open"
+ANSWERS = "answer"
 JOBS = "jobs"
 SPEC = "spec"
 CODE = "code"
@@ -57,6 +65,9 @@ _RUN_ID = re.compile(rf"{_WRITER}\Z")
 _PART = re.compile(rf"(?:part|_set-aside)-\d{{5,}}-{_WRITER}-[0-9a-f]{{8}}\.[a-z0-9.]+\Z")
 _NUMBERED = re.compile(r"(?:plan|log)/(\d{6,})(?:\.(\d{6,}))?\Z")
 _EPOCH = re.compile(r"coord/(\d{6,})\Z")
+_ASKED = re.compile(r"coord/(\d{6,})\.ask-([0-9a-f]+)\Z")
+_QUESTION = re.compile(r"open/ask-([0-9a-f]{16})\Z")
+_JOB = re.compile(rf"jobs/{_WRITER}/(?P<name>.+)\Z")
 _ORDERS = re.compile(r"in/[A-Za-z0-9-]+/(\d{6,})\.(\d{8,})\Z")
 _REPORT = re.compile(r"out/([A-Za-z0-9-]+)\.(\d{8,})\Z")
 _UNFINISHED = re.compile(rf"\..+\.{_WRITER}\.[0-9a-f]{{8}}\.tmp\Z")
@@ -166,6 +177,59 @@ def epoch_of(name: str) -> int | None:
     """The epoch of a name that `epoch_name` made; None for another."""
     match = _EPOCH.match(name)
     return int(match[1]) if match else None
+
+
+def stop_name(epoch: int) -> str:
+    """What asks the coordinator of an epoch to stop."""
+    return f"{epoch_name(epoch)}.stop"
+
+
+def end_name(epoch: int) -> str:
+    """How the coordinator of an epoch ended, if not with a result."""
+    return f"{epoch_name(epoch)}.end"
+
+
+def ask_name(epoch: int, token: str) -> str:
+    """What asks the coordinator of an epoch whether it is there."""
+    return f"{epoch_name(epoch)}.ask-{token}"
+
+
+def here_name(epoch: int, token: str) -> str:
+    """Its answer."""
+    return f"{epoch_name(epoch)}.here-{token}"
+
+
+def asked_of(name: str) -> tuple[int, str] | None:
+    """Epoch and token of a name that `ask_name` made; None for another."""
+    match = _ASKED.match(name)
+    return (int(match[1]), match[2]) if match else None
+
+
+def question_name(token: str) -> str:
+    """A question to all hosts; `token` has 16 hexadecimal digits, which no run's id has."""
+    return f"{OPEN}/ask-{token}"
+
+
+def question_of(name: str) -> str | None:
+    """The token of a name that `question_name` made; None for another."""
+    match = _QUESTION.match(name)
+    return match[1] if match else None
+
+
+def answer_name(token: str, host: str) -> str:
+    """A host's answer to a question."""
+    return f"{ANSWERS}/{token}/{host}"
+
+
+def in_job(run_id: str, name: str = "") -> str:
+    """An object in a run's part of the store; without a name the part itself."""
+    return f"{JOBS}/{run_id}/{name}" if name else f"{JOBS}/{run_id}"
+
+
+def name_in_job(name: str) -> tuple[str, str] | None:
+    """Run, and name in its part of the store, of an object there; None for another."""
+    match = _JOB.match(name)
+    return (match["run"], match["name"]) if match else None
 
 
 def orders_name(host: str, epoch: int, number: int) -> str:

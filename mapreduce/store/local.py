@@ -87,6 +87,25 @@ def make_directory(directory: Path, mode: int = 0o777) -> list[Path]:
     return made
 
 
+def unfinished_files(folder: Path) -> list[Path]:
+    """What writers that were killed, or that are at it now, have not given its name, anywhere below a folder.
+
+    Raises StorageError.
+    """
+    found = []
+    with storage_errors("list", folder):
+        for directory, _, names in os.walk(folder, onerror=_unless_gone):
+            found += [Path(directory) / name for name in names if layout.is_unfinished(name)]
+    return found
+
+
+def remove_empty(folder: Path) -> None:
+    """Remove the empty directories below a folder, and itself if it is left empty."""
+    for directory, _, _ in os.walk(folder, topdown=False):
+        with suppress(OSError):  # it holds something
+            os.rmdir(directory)
+
+
 class LocalStore:
     """A `Store` in a local directory.
 

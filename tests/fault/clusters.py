@@ -103,7 +103,7 @@ def accepted(store: Path) -> set[str]:
     """Names of the tasks in the log."""
     found = set()
     for path in store.glob("jobs/*/log/*"):
-        with suppress(ValueError):
+        with suppress(ValueError, FileNotFoundError):  # an unfinished one
             plain = unseal(path.read_bytes())
             found |= {f"{each['task']['kind']} {each['task']['index']}" for each in plain["accepted"]}
     return found

@@ -129,14 +129,14 @@ MUTANTS = [
     Mutant(
         "an epoch may be claimed twice",
         "hosts/leadership.py",
-        'while not store.create(layout.epoch_name(epoch), seal({"nonce": nonce})):',
-        'while not store.create(layout.epoch_name(epoch), seal({"nonce": ""})):',
+        'while not store.create(layout.epoch_name(epoch), seal({"nonce": nonce, "name": name})):',
+        'while not store.create(layout.epoch_name(epoch), seal({"nonce": "", "name": name})):',
     ),
     Mutant(
         "an epoch is taken that another one has",
         "hosts/leadership.py",
-        'while not store.create(layout.epoch_name(epoch), seal({"nonce": nonce})):',
-        'while store.create(layout.epoch_name(epoch), seal({"nonce": nonce})) and False:',
+        'while not store.create(layout.epoch_name(epoch), seal({"nonce": nonce, "name": name})):',
+        'while store.create(layout.epoch_name(epoch), seal({"nonce": nonce, "name": name})) and False:',
     ),
     Mutant(
         "an epoch that a stale list leaves out is tried for ever",
@@ -207,8 +207,8 @@ MUTANTS = [
     Mutant(
         "silence is measured by the wall clock",
         "hosts/lead.py",
-        "desk = Desk(store, epoch, pace, check=check, clock=around.clock, sleep=around.sleep)",
-        "desk = Desk(store, epoch, pace, clock=lambda: around.today().timestamp(), sleep=around.sleep)",
+        "epoch, pace, check=check, clock=around.clock, sleep=around.sleep,",
+        "epoch, pace, clock=lambda: around.today().timestamp(), sleep=around.sleep,",
     ),
     Mutant(
         "a lost host keeps its orders",

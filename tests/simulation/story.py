@@ -215,6 +215,7 @@ class Story:
                 actor.pause,
                 lambda: f"{self.world.rng.getrandbits(32):08x}",
                 actor.today,
+                lambda: name,
             )
             parts = self._store(OUTPUT, actor)
 
