@@ -143,7 +143,7 @@ def _bytes(manifest: Manifest) -> str:
 
 def _tasks(manifest: Manifest) -> str:
     tasks = " and ".join(f"{n:,} {kind}" for kind, n in manifest.tasks.items() if n)
-    workers = len({attempt.worker for attempt in manifest.attempts})
+    workers = min(manifest.workers, len({attempt.worker for attempt in manifest.attempts}))
     return f"{tasks}, on {count(workers, 'worker')}" if tasks else ""
 
 

@@ -125,13 +125,19 @@ class Agent:
         if leaving:
             self._changed |= bool(self._queue)
             self._queue.clear()
-        if self._changed or self._clock() - self._reported >= self._pace.report:
+        if self._clock() - self._reported >= self._patience(leaving=leaving):
             self._report(leaving=leaving)
         if leaving and not self._begun and not self._ended:
             if self._refusal:
                 return self._over("it gets no work", done=True)
             return self._over("there is nothing to do" if self._is_idle() else "this host leaves")
         return True
+
+    def _patience(self, *, leaving: bool) -> float:
+        """Seconds after the last report until the next: a host with work at hand need not hurry."""
+        if not self._changed:
+            return self._pace.report
+        return 0.0 if leaving or (self._idle and not self._queue) else self._pace.look
 
     def _over(self, why: str, *, done: bool = False) -> bool:
         self.why, self.is_done = why, done
@@ -310,5 +316,5 @@ class Agent:
             self._identity.versions,
         )
         self._reports += 1
-        self._store.put(layout.report_name(self._identity.id, self._reports), messages.write(report))
+        messages.post(self._store, layout.report_name(self._identity.id, self._reports), report)
         self._reported, self._changed = self._clock(), False

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mapreduce.codec import seal, to_plain
+from mapreduce.codec import to_plain
 from mapreduce.coordinator.policy import may_be_the_hosts
 from mapreduce.errors import HostLost, MapReduceError, Superseded, from_plain
 from mapreduce.events import Event, Failed, Printed, Reported, Succeeded, WorkerGone, WorkerReady
@@ -22,7 +22,7 @@ from mapreduce.hosts import messages
 from mapreduce.hosts.blame import Blame
 from mapreduce.hosts.leadership import attend, has_ended, superseded
 from mapreduce.hosts.messages import Ended, HostReport, Order, Orders
-from mapreduce.model import Attempt
+from mapreduce.model import Attempt, Kind
 from mapreduce.protocols import Store
 from mapreduce.store import layout
 
@@ -40,17 +40,36 @@ class Pace:
     dead: float = 5.0
     """A host that was silent for so long is taken for dead: several times `report`, and as long as a new
     name may stay unseen."""
-    queue: int = 2
-    """Attempts that a host has at hand for each slot, the one that runs among them, while they are quick."""
+    rest: float = 0.2
+    """Between two looks for runs, of a host that has none."""
 
 
+INSTANT = 0.001
+"""Seconds that are not worth waiting for."""
 LONELY = 10.0
 """Seconds without any host after which that is told."""
 QUICK = 0.5
 """Seconds. Of attempts that take longer a host has none at hand but those that run: others may be idle."""
+REACH = 5
+"""For so many looks a host has work at hand: until its report is read, and the orders that follow are."""
+LEAST = 0.001
+"""Seconds that an attempt is taken to last at least."""
+MOST = 200
+"""Attempts at hand for a slot."""
 
 
 PACE = Pace()
+
+
+def at_hand(seconds: float, look: float) -> int:
+    """Attempts that a host has for each slot, the one that runs among them, where each takes so long.
+
+    look: seconds between two looks at what the other side has written.
+    """
+    reach = REACH * look
+    if seconds >= max(QUICK, reach):
+        return 1
+    return min(MOST, 1 + math.ceil(reach / max(seconds, LEAST)))
 
 
 @dataclass(eq=False, slots=True)
@@ -62,8 +81,8 @@ class _Host:
     heard: float = 0.0
     alive: bool = False
     slots: int = 0
-    quick: bool = False
-    """What ended last was."""
+    took: dict[Kind, float] = field(default_factory=dict)
+    """Seconds of an attempt there: of the slowest, and after quicker ones less and less."""
     workers: set[int] = field(default_factory=set)
     orders: dict[str, Order] = field(default_factory=dict)
     told: int = 0
@@ -119,6 +138,13 @@ class Desk:
         self._memory: dict[int, int] = {}
         self._events: list[Event | Printed | Reported] = []
         self._blame = Blame()
+        self._idle: set[int] = set()
+        """Workers that were told to be ready, and have got nothing."""
+        self._kind = Kind.MAP
+        """Of what was submitted last."""
+        self._is_asked = self._are_waiting = True
+        """Whether something was submitted since the last poll; whether, when that was so, every worker got
+        something, so that more attempts may wait."""
         self._numbers = 0
         self._most = 1
         self._before: dict[str, int] = {}
@@ -147,6 +173,8 @@ class Desk:
         host = self._at.get(attempt.worker)
         if host is None:  # it was lost a moment ago, which has been, or will be, told
             return
+        self._idle.discard(attempt.worker)
+        self._kind, self._is_asked = attempt.task.kind, True
         order = Order(attempt, self._staged(attempt, request))
         host.orders[order.key] = order
         host.changed = True
@@ -157,7 +185,7 @@ class Desk:
         plain: dict[str, Any] = to_plain(request)
         if "segments" in plain:
             name = layout.stage_name(self.epoch, attempt.task.index, request["nonce"])
-            self._store.put(name, seal(plain["segments"]))
+            messages.post(self._store, name, plain["segments"])
             plain["segments"] = name
         return plain
 
@@ -191,16 +219,30 @@ class Desk:
 
     def poll(self, timeout: float) -> list[Event | Printed | Reported]:
         deadline = self._clock() + timeout
+        self._take_back()
         while True:
             for host in self._hosts.values():
                 if host.alive and (host.changed or self._is_owed(host)):
                     self._send(host)
-            self._look()
+            if self._looked + self._pace.look - self._clock() < INSTANT:
+                self._look()
             now = self._clock()
             if self._events or now >= deadline:
                 events, self._events = self._events, []
                 return events
-            self._sleep(min(self._pace.look, deadline - now))
+            self._sleep(max(INSTANT, min(self._looked + self._pace.look, deadline) - now))
+
+    def _take_back(self) -> None:
+        """When nothing waits, leave no place in a queue: what comes next shall find slots that are free."""
+        if self._idle:
+            self._are_waiting = False
+        elif self._is_asked:
+            self._are_waiting = True
+        self._is_asked = False
+        for worker in sorted(self._idle):
+            host = self._at[worker]
+            if len(host.workers) > self._wanted(host):
+                self._drop_worker(host, worker, "Nothing waits for it.")
 
     def _is_owed(self, host: _Host) -> bool:
         """Whether it should be told that what it has written may go."""
@@ -210,7 +252,7 @@ class Desk:
     def _send(self, host: _Host, *, ended: bool = False) -> None:
         host.sent += 1
         orders = Orders(tuple(host.orders.values()), host.settled, host.read, ended, host.refusal)
-        self._store.put(layout.orders_name(host.id, self.epoch, host.sent), messages.write(orders))
+        messages.post(self._store, layout.orders_name(host.id, self.epoch, host.sent), orders)
         host.said, host.changed = (host.settled, host.read), False
 
     def _look(self) -> None:
@@ -251,6 +293,7 @@ class Desk:
         if refusal != host.refusal:
             self._refuse(host, refusal)
         host.slots = report.slots
+        self._note_times(host, report.ended)
         self._hear_ended(host, report.ended)
         for going in report.going:
             order = host.orders.get(going.key)
@@ -290,7 +333,10 @@ class Desk:
 
     def _wanted(self, host: _Host) -> int:
         """How many workers a host has, if it is up to us."""
-        return 0 if host.refusal else host.slots * (self._pace.queue if host.quick else 1)
+        if host.refusal:
+            return 0
+        took = host.took.get(self._kind, math.inf) if self._are_waiting else math.inf
+        return host.slots * at_hand(took, self._pace.look)
 
     def _hear_ended(self, host: _Host, all_ended: Iterable[Ended]) -> None:
         for ended in all_ended:
@@ -305,7 +351,6 @@ class Desk:
             if ended.printed:
                 self._events.append(Printed(attempt, ended.printed))
             if ended.result is not None:
-                host.quick = ended.result.work.seconds < QUICK
                 self._events.append(Succeeded(attempt, ended.result))
                 self._free(host, attempt.worker)
                 for id_ in self._blame.succeeded(host.id, attempt.task):
@@ -322,6 +367,15 @@ class Desk:
             else:
                 self._events.append(Failed(attempt, error))
                 self._free(host, attempt.worker)
+
+    @staticmethod
+    def _note_times(host: _Host, all_ended: Iterable[Ended]) -> None:
+        """How long attempts took there that it tells of for the first time."""
+        for ended in all_ended:
+            if ended.number > host.told and ended.result is not None:
+                kind, seconds = ended.attempt.task.kind, ended.result.work.seconds
+                before = host.took.get(kind, QUICK)
+                host.took[kind] = max(seconds, before - (before - seconds) / 4)
 
     def _forget(self, host: _Host, key: str) -> None:
         attempt = host.orders.pop(key).attempt
@@ -340,25 +394,32 @@ class Desk:
         self._numbers += 1
         host.workers.add(self._numbers)
         self._at[self._numbers] = host
-        self._events.append(WorkerReady(self._numbers, host.id))
+        self._tell_ready(host, self._numbers)
+
+    def _tell_ready(self, host: _Host, worker: int) -> None:
+        self._idle.add(worker)
+        self._events.append(WorkerReady(worker, host.id))
 
     def _free(self, host: _Host, worker: int) -> None:
         """A worker has nothing to do; it goes if there are more than there should be."""
         if len(host.workers) > self._wanted(host):
             self._drop_worker(host, worker, f"{host.name or host.id} has no more room.")
         else:
-            self._events.append(WorkerReady(worker, host.id))
+            self._tell_ready(host, worker)
 
     def _drop_worker(self, host: _Host, worker: int, why: str) -> None:
         host.workers.discard(worker)
         del self._at[worker]
-        ready = WorkerReady(worker, host.id)
-        self._events = [event for event in self._events if event != ready]
+        if worker in self._idle:
+            self._idle.discard(worker)
+            ready = WorkerReady(worker, host.id)
+            self._events = [event for event in self._events if event != ready]
         self._events.append(WorkerGone(worker, HostLost(why, place=f"host {host.id}")))
 
     def _replace_worker(self, host: _Host, worker: int) -> None:
         host.workers.discard(worker)
         self._at.pop(worker, None)
+        self._idle.discard(worker)
         if len(host.workers) < self._wanted(host):
             self._add_worker(host)
 

@@ -27,9 +27,6 @@ from mapreduce.store import layout
 
 logger = logging.getLogger("mapreduce.host")
 
-REST = 0.5
-"""Seconds between two looks for runs, when there is nothing to do."""
-
 
 def identity() -> Identity:
     """A new one, which no other process has had."""
@@ -57,12 +54,13 @@ class Host:
     def work(self) -> None:
         """Take part in runs until this host is to leave. Raises what the store raises."""
         logger.info("%s waits for runs on %s", identity().name, self._cluster.place)
+        rest = self._cluster.pace().rest
         while not self._leaving():
             names = self._cluster.store.list(layout.OPEN)
             self._answering.attend(names, at_work=False)
             taken = [run_id for run_id in runs_of(names) if self._take_part(run_id)]
             if not taken:
-                time.sleep(REST)
+                time.sleep(rest)
 
     def _take_part(self, run_id: str) -> bool:
         """Work on a run, until it has ended or has nothing to do; False if it is none for this host."""
@@ -82,7 +80,7 @@ class Host:
         if why := version_difference(spec.versions, own.versions):
             logger.warning("run %s is left alone: this host can't take part: %s", run_id, why)
             report = HostReport(0, 0, 0, name=own.name, versions=own.versions)
-            store.put(layout.report_name(own.id, 1), messages.write(report))
+            messages.post(store, layout.report_name(own.id, 1), report)
             self._refused.add(run_id)
             return False
         self._serve(spec, payload, own)

@@ -97,8 +97,8 @@ class Cluster:
         able = self.store.capabilities
         hidden = max(able.listed_after, able.missing_for)
         if able.paid:
-            return Pace(look=0.5, report=2.0, dead=max(10.0, 3 * (2.0 + hidden)), queue=4)
-        return Pace(look=0.02, report=0.5, dead=max(5.0, 3 * (0.5 + hidden)), queue=4)
+            return Pace(look=0.5, report=2.0, dead=max(10.0, 3 * (2.0 + hidden)), rest=2.0)
+        return Pace(look=0.02, report=0.5, dead=max(5.0, 3 * (0.5 + hidden)))
 
     # ------------------------------------------------------------ runs
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from mapreduce.codec import from_plain, seal, unseal
+from mapreduce.errors import InternalError
 from mapreduce.model import Attempt, Result
 from mapreduce.protocols import Store
 from mapreduce.store import layout
@@ -98,9 +99,18 @@ class HostReport:
     versions: dict[str, str] = field(default_factory=dict)
 
 
-def write(message: Orders | HostReport) -> bytes:
+def write(message: Any) -> bytes:
     """A message's bytes."""
     return seal(message)
+
+
+def post(store: Store, name: str, message: Any) -> None:
+    """Lay a message down, under a name that nobody else writes. Raises StorageError.
+
+    It need not outlive a power failure: whoever misses it, or finds it torn, waits for the next one.
+    """
+    if not store.create(name, write(message), durable=False):
+        raise InternalError(f"{layout.shown(store.url, name)} was written by another process.")
 
 
 def parse(kind: type[T], data: bytes) -> T:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mapreduce.errors import JobError
 from mapreduce.protocols import Store
+from mapreduce.store.counting import counted
 from mapreduce.store.local import LocalStore
 from mapreduce.store.patience import Budget, Patience
 from mapreduce.store.retrying import RetryingStore
@@ -32,7 +33,7 @@ def open_store(
         from mapreduce.store.faulty import FaultyStore, environment_rules
 
         store = FaultyStore(store, environment_rules(), who)
-    return RetryingStore(store, patience)
+    return RetryingStore(counted(store), patience)
 
 
 def _opened(place: Path | str, writer: str, profile: str) -> tuple[Store, Patience]:

@@ -1,10 +1,19 @@
-"""A store that counts what goes through it."""
+"""A store that counts what goes through it.
+
+With `MAPREDUCE_COUNTS=FOLDER` in the environment each store of each process counts into a file of its own
+there, in place, so that what was counted outlives a process that is killed; `counts_of` adds them up.
+"""
 
 from __future__ import annotations
 
+import mmap
+import os
+import secrets
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
+from pathlib import Path
 from threading import Lock
 from typing import BinaryIO, TypeVar
 
@@ -12,6 +21,12 @@ from mapreduce.errors import StorageError
 from mapreduce.protocols import Capabilities, Store
 
 T = TypeVar("T")
+
+COUNTS = "MAPREDUCE_COUNTS"
+"""The environment variable that names the folder."""
+_OPERATIONS = ("put", "create", "new_file", "read", "list", "delete")
+_NUMBERS = struct.Struct("<5q")
+_SIZE = _NUMBERS.size * len(_OPERATIONS)
 
 
 @dataclass(frozen=True)
@@ -39,10 +54,14 @@ class Counted:
 
 
 class CountingStore:
-    """A `Store` around another one. Below a `RetryingStore` it counts tries, above it operations."""
+    """A `Store` around another one. Below a `RetryingStore` it counts tries, above it operations.
 
-    def __init__(self, inner: Store) -> None:
+    file: is made, and told of every count.
+    """
+
+    def __init__(self, inner: Store, file: Path | None = None) -> None:
         self._inner = inner
+        self._told = _mapped(file, inner.url) if file else None
         self._counts: dict[str, Counted] = {}
         self._lock = Lock()
 
@@ -111,4 +130,36 @@ class CountingStore:
 
     def _add(self, op: str, counted: Counted) -> None:
         with self._lock:
-            self._counts[op] = self._counts.get(op, Counted()) + counted
+            total = self._counts[op] = self._counts.get(op, Counted()) + counted
+            if self._told is not None:
+                _NUMBERS.pack_into(self._told, _NUMBERS.size * _OPERATIONS.index(op), *astuple(total))
+
+
+def _mapped(file: Path, url: str) -> mmap.mmap:
+    """Zeros in a new file, with the store's URL behind them."""
+    with open(file, "xb+") as stream:
+        stream.write(bytes(_SIZE) + url.encode())
+        stream.flush()
+        return mmap.mmap(stream.fileno(), _SIZE)
+
+
+def counted(store: Store) -> Store:
+    """The store, counting where the environment says so. Raises OSError if that is no folder."""
+    folder = os.environ.get(COUNTS)
+    if not folder:
+        return store
+    return CountingStore(store, Path(folder) / f"{os.getpid()}-{secrets.token_hex(4)}")
+
+
+def counts_of(folder: Path, url: str = "") -> dict[int, dict[str, Counted]]:
+    """What was counted there of stores whose URL begins so: by process, and by operation."""
+    found: dict[int, dict[str, Counted]] = {}
+    for file in folder.iterdir():
+        data = file.read_bytes()
+        if not data[_SIZE:].decode().startswith(url):
+            continue
+        counts = found.setdefault(int(file.name.partition("-")[0]), {})
+        for op, numbers in zip(_OPERATIONS, _NUMBERS.iter_unpack(data[:_SIZE]), strict=True):
+            if numbers[0]:
+                counts[op] = counts.get(op, Counted()) + Counted(*numbers)
+    return found

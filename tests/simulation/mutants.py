@@ -171,8 +171,8 @@ MUTANTS = [
     Mutant(
         "orders bear the epoch before",
         "hosts/desk.py",
-        "layout.orders_name(host.id, self.epoch, host.sent), messages",
-        "layout.orders_name(host.id, self.epoch - 1, host.sent), messages",
+        "layout.orders_name(host.id, self.epoch, host.sent), orders",
+        "layout.orders_name(host.id, self.epoch - 1, host.sent), orders",
     ),
     Mutant(
         "log entries of all coordinators have the same names",

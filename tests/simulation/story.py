@@ -53,7 +53,7 @@ NEMESES = (
     "step clock",
 )
 SINKS = ("mail", "hook")
-PACE = Pace(look=0.2, report=1.0, dead=15.0, queue=2)
+PACE = Pace(look=0.2, report=1.0, dead=15.0)
 CALM, LIMIT = 100.0, 600.0
 """Seconds until nothing goes wrong any more, and until all must be over, beside the work itself."""
 

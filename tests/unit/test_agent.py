@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from mapreduce.errors import MapReduceError, MemoryExceeded
-from mapreduce.events import WorkerReady
+from mapreduce.events import Succeeded, WorkerReady
 from mapreduce.hosts import messages
 from mapreduce.hosts.agent import IDLE, Agent, Identity
 from mapreduce.hosts.desk import Pace
 from mapreduce.hosts.leadership import ENDED
-from mapreduce.hosts.messages import Order, Orders
-from mapreduce.model import Attempt, Kind, TaskId
+from mapreduce.hosts.messages import HostReport, Order, Orders
+from mapreduce.model import Attempt, Kind, Result, TaskId, Work
 from mapreduce.store import layout
 from mapreduce.testing import MemoryStore
 
@@ -140,3 +140,37 @@ def test_orders_that_hold_nothing_hide_no_others() -> None:
     store.put(layout.orders_name("host-1", 900, 1), b"")
     agent, _ = served(store)
     assert agent.is_done
+
+
+class Busy(Idle):
+    """An executor with one worker, each of whose attempts takes a tenth of a look."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._events: list[Any] = [WorkerReady(0)]
+
+    def submit(self, attempt: Attempt, request: dict[str, Any]) -> None:
+        self._events += [Succeeded(attempt, Result(Work(), {})), WorkerReady(0)]
+
+    def poll(self, timeout: float) -> list[Any]:
+        self.now += PACE.look / 10 if self._events else timeout
+        events, self._events = self._events, []
+        return events
+
+
+def test_a_host_with_work_at_hand_reports_once_a_look_and_at_once_when_it_has_none() -> None:
+    store, executor = MemoryStore(), Busy()
+    agent = Agent(store, Identity("host-1"), executor, PACE, clock=lambda: executor.now)
+    orders = tuple(
+        Order(Attempt(TaskId(Kind.MAP, index), 1, index), {"nonce": f"{index:08x}"}) for index in range(35)
+    )
+    store.put(layout.orders_name("host-1", 1, 1), messages.write(Orders(orders)))
+    told: list[int] = []
+    while not told or told[-1] < len(orders):
+        before = len(store.list(layout.REPORTS))
+        agent.step()
+        if len(names := store.list(layout.REPORTS)) > before:
+            told.append(len(messages.parse(HostReport, store.read(max(names))).ended))
+    assert told[0] <= 1
+    assert len(told) <= 2 + 35 / 10
+    assert executor.now < 35 * PACE.look / 10 + 2 * PACE.look, "the last report did not wait"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from mapreduce.errors import StorageError
-from mapreduce.store.counting import Counted, CountingStore
+from mapreduce.store import open_store
+from mapreduce.store.counting import COUNTS, Counted, CountingStore, counts_of
 from mapreduce.store.mounts import folder_age, metadata_age, mount_of, parsed_mounts
 from mapreduce.store.patience import Patience
 from mapreduce.store.retrying import RetryingStore
@@ -38,6 +41,24 @@ def test_counts_are_by_operation() -> None:
         "delete": Counted(calls=1),
     }
     assert store.total == Counted(calls=9, failed=2, sent=18, received=2, names=3)
+
+
+def test_what_a_killed_process_has_counted_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts, place, other = tmp_path / "counts", tmp_path / "store", tmp_path / "other"
+    counts.mkdir()
+    monkeypatch.setenv(COUNTS, str(counts))
+    if not (child := os.fork()):
+        store = open_store(place)
+        store.put("a", b"12345")
+        store.list()
+        open_store(other).put("b", b"1")
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert open_store(place).read("a") == b"12345"
+    assert counts_of(counts, str(place)) == {
+        child: {"put": Counted(calls=1, sent=5), "list": Counted(calls=1, names=1)},
+        os.getpid(): {"read": Counted(calls=1, received=5)},
+    }
 
 
 def test_below_patience_tries_are_counted() -> None:
