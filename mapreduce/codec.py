@@ -296,21 +296,21 @@ def _dataclass_builder(cls: type) -> Callable[[Any], Any]:
     hints = typing.get_type_hints(cls)
     names, _ = _reading(cls)
     kinds = tuple(hints[name] for name in names)
-    deep = tuple(name for name, kind in zip(names, kinds, strict=True) if kind not in _SCALARS)
-    scalar = tuple((name, kind) for name, kind in zip(names, kinds, strict=True) if kind in _SCALARS)
+    scalar = tuple((place, kind) for place, kind in enumerate(kinds) if kind in _SCALARS)
+    deep = tuple((place, _builder(kind)) for place, kind in enumerate(kinds) if kind not in _SCALARS)
 
     def build(value: Any) -> Any:
         if not isinstance(value, dict):
             raise TypeError(f"expected the fields of {cls}, got {type(value).__name__}")
-        found = {}
-        for name, kind in scalar:
-            if name in value:
-                item = value[name]
-                found[name] = item if type(item) is kind else _scalar(kind, item)
-        for name in deep:
-            if name in value:
-                found[name] = _builder(hints[name])(value[name])
-        return cls(**found)
+        if tuple(value) != names:  # of another version
+            return cls(**{name: _builder(hints[name])(value[name]) for name in names if name in value})
+        found = list(value.values())
+        for place, kind in scalar:
+            if type(found[place]) is not kind:
+                found[place] = _scalar(kind, found[place])
+        for place, convert in deep:
+            found[place] = convert(found[place])
+        return cls(*found)
 
     return build
 

@@ -229,7 +229,7 @@ def _run_on_store(
         plan = make_plan(job, new_run_id(begin.date), limit)
         place = place_of(job, plan.run_id)
         wanted = resume if isinstance(resume, str) else None
-        begun = None if resume is False else cluster.find(plan, place, wanted)
+        begun = None if resume is False else cluster.find(plan, place, options.invocation, wanted)
         if resume and begun is None:
             raise JobError(f"There is no run to {place.output} on {cluster.place} that can go on.")
         if begun is None:

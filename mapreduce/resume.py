@@ -62,11 +62,15 @@ class Begun:
 
 def write_plan(store: Store, number: int, plan: Plan, invocation: Invocation | None) -> None:
     """Record what is to be done, before it is begun. Raises StorageError."""
-    record = seal({"format": FORMAT, "plan": plan, "invocation": invocation})
-    if not store.create(layout.plan_name(number), record):
+    if not store.create(layout.plan_name(number), plan_record(plan, invocation)):
         raise WorkDamaged(
             f"{layout.shown(store.url, layout.plan_name(number))} was written by another process."
         )
+
+
+def plan_record(plan: Plan, invocation: Invocation | None) -> bytes:
+    """What is written of a plan."""
+    return seal({"format": FORMAT, "plan": plan, "invocation": invocation})
 
 
 def read_plan(store: Store, name: str) -> tuple[Plan, Invocation | None]:

@@ -79,7 +79,7 @@ class Hosts:
 
     def __init__(self, slots: dict[str, int]) -> None:
         self.store = MemoryStore()
-        self.desk = Desk(self.store, 1, Pace(look=0.0, queue=1))
+        self.desk = Desk(self.store, 1, Pace(look=0.0))
         self.slots = slots
         self.ended: dict[str, list[Ended]] = {host: [] for host in slots}
         self._reports = 0
