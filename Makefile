@@ -23,7 +23,7 @@ NONE := $(if $(ARGS),|| [ $$? = 5 ]) # what ARGS choose may all lie in one of th
 REST := $(filter-out $(FIRST) tests/__pycache__, $(patsubst %/,%,$(wildcard tests/*/)))
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-system simulation soak mutants model lint types layers matrix unit tests sweep format errors bench bench-full lock clean
+.PHONY: help demo test test-system simulation soak mutants model lint types layers matrix unit tests sweep format errors bench bench-full bench-hosts lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
@@ -96,6 +96,9 @@ bench: $(VENV)/.runtime .venv-bench-duckdb/.made ## the benchmark: 2 GB, four jo
 
 bench-full: $(VENV)/.runtime $(BENCHED:%=.venv-bench-%/.made) ## all jobs and programs: hours; goes on where it was stopped
 	@$(BIN)/python -m benchmarks.bench --full $(ARGS)
+
+bench-hosts: $(VENV)/.system ## hosts on a folder and on SeaweedFS: tasks a second, requests, killed workers, going on; six minutes
+	@$(BIN)/python -m benchmarks.hosts $(ARGS)
 
 lock: $(VENV)/.made ## resolve the lock files anew; LOCKFLAGS=--upgrade takes the newest versions
 	@$(PIP) install uv

@@ -129,7 +129,7 @@ class Hosts:
         log = Path(tempfile.mktemp(prefix="host-", dir=self.place.folder))
         options = ["worker", self.place.url, "--processes", str(processes)]
         host = self.start(python("-m", "mapreduce", *options), log)
-        wait_for(lambda: b"waits for runs" in log.read_bytes(), host)
+        wait_for(lambda: b"waits for runs" in log.read_bytes(), host, log)
         return host
 
     def start(self, command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
@@ -174,12 +174,12 @@ def _document(told: Path) -> Figures:
     return found
 
 
-def wait_for(is_so: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+def wait_for(is_so: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
     """Wait until something is so. Raises RuntimeError if a process ends before, or it takes too long."""
     end = time.monotonic() + LONG
     while not is_so():
         if process.poll() is not None or time.monotonic() > end:
-            raise RuntimeError(f"{process.args} did not come so far")
+            raise RuntimeError(f"{process.args} did not come so far: {log.read_text()[-3000:]}")
         time.sleep(0.002)
 
 
@@ -234,9 +234,12 @@ def idle(place: Place, options: argparse.Namespace) -> Figures:
     for number, name in ((1, "one host"), (3, "three hosts")):
         with Hosts(place, number, 1) as hosts:
             job = [*python("-m", "mapreduce", "run", NO_OP, "--new", "--on", place.url), *command]
-            leader = hosts.start(job, output.with_suffix(".log"))
+            told = output.with_suffix(".log")
+            leader = hosts.start(job, told)
             try:
-                figures[name] = _idle_rates(hosts, leader, options.seconds)
+                own = [host.pid for host in hosts.hosts]
+                wait_for(lambda own=own: all(map(workers_of, own)), leader, told)
+                figures[name] = _idle_rates(hosts, leader.pid, options.seconds)
             finally:
                 os.killpg(leader.pid, signal.SIGKILL)
                 leader.wait()
@@ -246,18 +249,17 @@ def idle(place: Place, options: argparse.Namespace) -> Figures:
     return figures
 
 
-def _idle_rates(hosts: Hosts, leader: subprocess.Popen[bytes], seconds: float) -> Figures:
+def _idle_rates(hosts: Hosts, leader: int, seconds: float) -> Figures:
     own = [host.pid for host in hosts.hosts]
-    wait_for(lambda: all(map(workers_of, own)), leader)
     time.sleep(3)  # until all attempts have begun, and that is told
-    before, cpu, begin = hosts.requests(), cpu_of(leader.pid), time.monotonic()
+    before, cpu, begin = hosts.requests(), cpu_of(leader), time.monotonic()
     time.sleep(seconds)
     seconds = time.monotonic() - begin
     counted = since(before, hosts.requests())
     return {
-        "coordinator": per(counted.get(leader.pid, {}), seconds),
+        "coordinator": per(counted.get(leader, {}), seconds),
         "each host": per(added(counted.get(pid, {}) for pid in own), seconds * len(own)),
-        "coordinator's cpu s": round((cpu_of(leader.pid) - cpu) / seconds, 4),
+        "coordinator's cpu s": round((cpu_of(leader) - cpu) / seconds, 4),
     }
 
 
@@ -366,9 +368,9 @@ def resume(place: Place, options: argparse.Namespace) -> Figures:
         command = python("-m", "mapreduce", "run", NO_OP, *options_, "--on", place.url)
         leader = hosts.start(command, told)
         try:
-            wait_for(lambda: len(store.list(layout.EPOCHS)) == 2, leader)
+            wait_for(lambda: len(store.list(layout.EPOCHS)) == 2, leader, told)
             led = time.monotonic()
-            wait_for(lambda: bool(_ordered(cluster, plan.run_id)), leader)
+            wait_for(lambda: bool(_ordered(cluster, plan.run_id)), leader, told)
             now = time.monotonic()
             return {
                 "from the start s": round(now - begin, 3),
@@ -570,7 +572,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--tasks", type=int, default=10_000, help="that do nothing (10,000)")
     parser.add_argument("--size", type=size_of, default=10**9, help="of the log (1GB)")
-    parser.add_argument("--seconds", type=float, default=12.0, help="for which idle hosts are watched (12)")
+    parser.add_argument("--seconds", type=float, default=8.0, help="for which idle hosts are watched (8)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--data", type=Path, default=default_folder(), metavar="FOLDER")
     parser.add_argument("--results", type=Path, metavar="FILE", help="hosts.json beside the data")

@@ -219,8 +219,9 @@ class LocalStore:
         found = []
         with storage_errors("list", top):
             for directory, _, names in os.walk(top, onerror=_unless_gone):
-                objects = (name for name in names if not layout.is_unfinished(name))
-                found += [str((Path(directory) / name).relative_to(self.root)) for name in objects]
+                below = os.path.relpath(directory, self.root)
+                before = "" if below == os.curdir else f"{below}/"
+                found += [before + name for name in names if not layout.is_unfinished(name)]
         return sorted(found)
 
     def delete(self, name: str) -> None:

@@ -219,8 +219,8 @@ MUTANTS = [
     Mutant(
         "a lost host's workers are not told of",
         "hosts/desk.py",
-        "            self._events.append(WorkerGone(worker, HostLost(why",
-        "            (WorkerGone(worker, HostLost(why",
+        "        self._events.append(WorkerGone(worker, HostLost(why",
+        "        (WorkerGone(worker, HostLost(why",
     ),
     Mutant(
         "a host that returns gets no workers",
