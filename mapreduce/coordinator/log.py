@@ -9,6 +9,7 @@ noticed, and its tasks run again.
 
 from __future__ import annotations
 
+import gc
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -105,6 +106,16 @@ def read_log(store: Store, read: Callable[[str], bytes] | None = None) -> Accept
 
     read: how a name that was listed is read, if not by the store at once.
     """
+    collects = gc.isenabled()
+    gc.disable()  # entries make no cycles, but many objects that the collector would visit
+    try:
+        return _read_all(store, read or store.read)
+    finally:
+        if collects:
+            gc.enable()
+
+
+def _read_all(store: Store, read: Callable[[str], bytes]) -> Accepted:
     found = Accepted()
     last = (0, 0)
     for name in store.list(layout.LOG):
@@ -117,7 +128,7 @@ def read_log(store: Store, read: Callable[[str], bytes] | None = None) -> Accept
         ]
         last = numbers
         found.sessions = max(found.sessions, session)
-        entry = _parse((read or store.read)(name), layout.shown(store.url, name))
+        entry = _parse(read(name), layout.shown(store.url, name))
         if entry is None:
             found.damaged.append(name)
             continue

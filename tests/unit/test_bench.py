@@ -5,13 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import bench, report
+from benchmarks import bench, hosts, report, scale
 from benchmarks.answers import answer
 from benchmarks.cases import Case, Goal
 from benchmarks.data import Data
 from benchmarks.measure import Measurement
 from benchmarks.programs import OUTPUT, Program, Run
 from benchmarks.results import Result, Results
+from mapreduce.hosts.desk import KEPT_REPORTS
+from mapreduce.store.counting import Counted
 
 
 def write(path: Path, *lines: str) -> Path:
@@ -184,3 +186,59 @@ def test_the_tables_replace_what_stands_between_the_marks_of_a_page(tmp_path: Pa
     assert page.read_text("utf-8") == "Before\n<!-- bench: begin -->\nnew\n<!-- bench: end -->\nafter\n"
     report.write("alone", tmp_path / "other.md")
     assert (tmp_path / "other.md").read_text("utf-8") == "alone\n"
+
+
+# Hosts: what is counted, and what is computed from it
+
+
+def test_requests_between_two_counts_are_told_for_each_task() -> None:
+    before = {1: {"put": Counted(calls=2, sent=10)}}
+    now = {1: {"put": Counted(calls=6, sent=50), "list": Counted(calls=4)}, 2: {"put": Counted(calls=1)}}
+    counted = hosts.since(before, now)
+    assert hosts.per(counted[1], 4) == {"list": 1.0, "put": 1.0, "bytes": 10.0}
+    assert hosts.added(counted.values())["put"].calls == 5
+
+
+def test_what_rounds_gave_is_told_as_a_table() -> None:
+    rounds = [{"s": 1.0, "deep": {"ms": 3}}, {"s": 2.0, "deep": {"ms": 5}}]
+    assert list(hosts.table({"case": {"folder": rounds}}))[2:] == [
+        "| case | folder | s | 1.5 (1–2) | 2 |",
+        "| case | folder | deep, ms | 4 (3–5) | 2 |",
+    ]
+
+
+@pytest.mark.parametrize("is_bucket", [False, True])
+def test_many_hosts_are_computed_from_few(is_bucket: bool) -> None:
+    ms = {"read a report": 1, "write orders": 2, "write a log entry": 3, "list 50 reports": 4}
+    results = {
+        "idle": {
+            "there": [
+                {
+                    "one host": {"coordinator": {"list": 10.0}},
+                    "three hosts": {"each host": {"create": 2.0, "read": 5.0, "list": 1.0}},
+                }
+            ]
+        },
+        "messages": {"there": [{name: {"ms": cost, "cpu ms": cost / 2} for name, cost in ms.items()}]},
+    }
+    found = scale.Measured.of(results, "there")
+    row = scale.scaled(found, 1_000, slots=1, seconds=10.0, is_bucket=is_bucket)
+    ended, names = 100, 1_000 * KEPT_REPORTS / 2
+    reports = 2 * 1_000 + ended
+    orders = ended + reports / KEPT_REPORTS
+    puts = reports + orders + 10 + 1_000 + 10 * (names / 1_000 if is_bucket else 1)
+    gets = reports + 5 * 1_000
+    assert row.requests == pytest.approx(puts + gets)
+    assert row.dollars == pytest.approx(3_600 * (puts * 5e-6 + gets * 4e-7))
+    lists = names / 1_000 if is_bucket else names / 50
+    assert row.load == pytest.approx((reports * 1 + orders * 2 + 10 * 3 + 10 * lists * 4) / 1_000)
+    assert row.cpu == pytest.approx(row.load / 2)
+    most = scale.most_hosts(found, 1, 10.0, is_bucket=is_bucket)
+    assert scale.scaled(found, most, 1, 10.0, is_bucket=is_bucket).load <= 1
+    assert scale.scaled(found, most + 1, 1, 10.0, is_bucket=is_bucket).load > 1
+
+
+def test_every_case_of_hosts_says_why(capsys: pytest.CaptureFixture[str]) -> None:
+    assert hosts.main(["--list"]) == 0
+    told = capsys.readouterr().out
+    assert all(f"{case.name} (" in told for case in hosts.CASES)
