@@ -40,8 +40,11 @@ from mapreduce.place import (
     Place,
     check_apart,
     check_output,
+    claim_output,
     has_work,
+    needs_parts,
     place_of,
+    release_output,
     remove_garbage,
     run_directory,
 )
@@ -240,13 +243,16 @@ def _run_on_store(
         else:
             plan, place = begun, place.of(begun.run_id)
             logger.info("going on with run %s on %s", plan.run_id, cluster.place)
+        claim_output(place)
         with storage_errors("create", place.output, missing=False):
             make_directory(place.output)
         budget = None if job.memory is None else parse_size("memory", job.memory)
         results: list[JobResult] = []
 
         def tell(manifest: Manifest) -> None:
-            remove_garbage(place.output, lambda run_id: has_ended(cluster.of_run(run_id)))
+            remove_garbage(
+                place.output, lambda run: has_ended(cluster.of_run(run)) or not needs_parts(place, run)
+            )
             results.append(_tell(job, place, manifest, options))
 
         again = f"`mapreduce resume {shlex.quote(cluster.place)} {plan.run_id}`"
@@ -266,6 +272,7 @@ def _run_on_store(
                 tell=tell,
             )
         cluster.close(plan.run_id)
+        release_output(place)
         return results[0]
 
 

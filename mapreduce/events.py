@@ -23,6 +23,8 @@ class WorkerGone:
 
     worker: int
     error: MapReduceError
+    begun: bool = True
+    """Whether an attempt that it was given may have begun; one that has not is no failure."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,12 @@ class Place:
         return open_store(self.output, self.run_id)
 
 
+def place_at(output: Path, run_id: str) -> Place:
+    """Where a run wrote that was begun without `work`, by its output."""
+    kept = output.name == layout.KEPT and output.parent.name == run_id
+    return Place(run_id, output, output.parent.parent if kept else layout.work_root(output), kept)
+
+
 def place_of(job: Job, run_id: str, work: Path | None = None) -> Place:
     """Where a run of this job writes. Raises JobError for an output that is no local directory.
 
@@ -156,7 +162,7 @@ def run_directory(place: Place, lock: BinaryIO | None = None, *, keep: bool = Fa
         _end(place, keep)
     finally:
         _remove_unfinished(place)
-        remove_garbage(place.output, lambda run_id: not _is_there(place.root / run_id))
+        remove_garbage(place.output, lambda run_id: not needs_parts(place, run_id))
         for empty in (place.output, place.root, *([place.root.parent] if place.kept else [])):
             with suppress(OSError):
                 empty.rmdir()
@@ -182,12 +188,28 @@ def _end(place: Place, keep: bool) -> None:
     _remove_directory(place.directory)
 
 
-def _is_there(directory: Path) -> bool:
-    """Whether a run may still need its parts."""
+def needs_parts(place: Place, run_id: str) -> bool:
+    """Whether a run to this place may still need what it wrote to the output."""
+    directory = place.root / run_id
     try:
         return directory.exists() and not (directory / layout.ENDED).exists()
     except PermissionError:  # another user's
         return True
+
+
+def claim_output(place: Place) -> None:
+    """Say beside the output that a run writes there which has its data elsewhere. Raises StorageError."""
+    with storage_errors("create", place.directory, missing=False):
+        make_directory(place.directory)
+        (place.directory / layout.ELSEWHERE).touch()
+
+
+def release_output(place: Place) -> None:
+    """The run writes there no more. May be repeated."""
+    (place.directory / layout.ELSEWHERE).unlink(missing_ok=True)
+    for empty in (place.directory, place.root):
+        with suppress(OSError):
+            empty.rmdir()
 
 
 def try_lock(directory: Path) -> BinaryIO | None:

@@ -219,8 +219,12 @@ class Coordinator:
             self._note(event.attempt, "failed", event.error)
         elif isinstance(event, WorkerGone):
             for attempt in [a for a in self._started if a.worker == event.worker]:
-                self._say_on_what(attempt, event.error)
-                self._note(attempt, "lost", event.error)
+                if event.begun:
+                    self._say_on_what(attempt, event.error)
+                    self._note(attempt, "lost", event.error)
+                else:
+                    self._standing.ended(attempt)
+                    del self._started[attempt], self._moved[attempt]
         return self._brain.handle(event, self._clock())
 
     def _say_on_what(self, attempt: Attempt, error: MapReduceError) -> None:

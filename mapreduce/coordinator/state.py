@@ -288,7 +288,13 @@ class Brain:
 
     def _worker_gone(self, event: WorkerGone) -> list[Command]:
         attempt = self._running.get(event.worker)
-        commands = self._failed(attempt, event.error) if attempt else []
+        commands: list[Command] = []
+        if attempt and event.begun:
+            commands = self._failed(attempt, event.error)
+        elif attempt and (task := self._release(attempt)):
+            self._since.pop(attempt)
+            task.story.append(f"attempt {attempt.number} did not begin")
+            self._wait(task)
         if event.worker in self._idle:
             self._idle.remove(event.worker)
         self._forget_worker(event.worker)

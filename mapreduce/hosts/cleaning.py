@@ -27,6 +27,7 @@ from mapreduce.errors import ManifestError, SignatureError, WorkDamaged
 from mapreduce.hosts.jobs import Cluster, Spec
 from mapreduce.hosts.leadership import CLEANED, ENDED, has_ended, leader
 from mapreduce.hosts.watching import Seen, watch
+from mapreduce.place import place_at, release_output
 from mapreduce.protocols import Store
 from mapreduce.store import layout
 from mapreduce.store.local import remove_empty, storage_errors, unfinished_files
@@ -251,6 +252,8 @@ def _remove(cluster: Cluster, look: _Look, leftover: Leftover) -> Leftover:
     for path in [*cluster.unfinished(look.run), *_parts(look)]:
         with storage_errors("delete", path, missing=False):
             path.unlink(missing_ok=True)
+    if look.spec:
+        release_output(place_at(Path(look.spec.output), look.run))
     if look.spec and not look.is_published:
         with suppress(OSError):  # it was there before, or others write to it
             Path(look.spec.output).rmdir()

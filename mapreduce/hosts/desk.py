@@ -407,14 +407,14 @@ class Desk:
         else:
             self._tell_ready(host, worker)
 
-    def _drop_worker(self, host: _Host, worker: int, why: str) -> None:
+    def _drop_worker(self, host: _Host, worker: int, why: str, *, begun: bool = False) -> None:
         host.workers.discard(worker)
         del self._at[worker]
         if worker in self._idle:
             self._idle.discard(worker)
             ready = WorkerReady(worker, host.id)
             self._events = [event for event in self._events if event != ready]
-        self._events.append(WorkerGone(worker, HostLost(why, place=f"host {host.id}")))
+        self._events.append(WorkerGone(worker, HostLost(why, place=f"host {host.id}"), begun))
 
     def _replace_worker(self, host: _Host, worker: int) -> None:
         host.workers.discard(worker)
@@ -435,10 +435,11 @@ class Desk:
             self._drop_worker(host, worker, f"{host.name or host.id} has left.")
 
     def _lose(self, host: _Host, why: str) -> None:
-        """Its workers are gone, and what they had to do."""
+        """Its workers are gone, and what they had to do. It began things in the order that it got them in."""
         host.alive = False
         host.changed = True
+        begun = {order.attempt.worker for order in list(host.orders.values())[: host.slots or None]}
         for key in list(host.orders):
             self._forget(host, key)
         for worker in sorted(host.workers):
-            self._drop_worker(host, worker, why)
+            self._drop_worker(host, worker, why, begun=worker in begun)

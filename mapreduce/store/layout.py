@@ -16,6 +16,7 @@
   result/_COMMIT                   the manifest that won
   result/_ENDED                    the run has published, and told its sinks
   output/                          the result of a job without output
+  elsewhere                        a run on a store that hosts share writes to the output
 on a store that hosts share
   open/<run>                       there while the run has not ended
   open/ask-<token>                 a question to all hosts, where they look anyway: what is it like there?
@@ -42,6 +43,7 @@ MANIFEST = "_manifest.json"
 RESULT = "result"
 COMMIT = "result/_COMMIT"
 ENDED = "result/_ENDED"
+ELSEWHERE = "elsewhere"
 PLANS = "plan"
 LOG = "log"
 LOCK = "lock"

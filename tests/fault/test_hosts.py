@@ -15,6 +15,7 @@ from mapreduce import manifest as manifests
 from mapreduce.codec import from_plain, seal, unseal
 from mapreduce.hosts.jobs import Spec
 from mapreduce.hosts.signing import new_key
+from mapreduce.store import layout
 
 from .attempts import is_alive, wait_for
 from .clusters import (
@@ -279,3 +280,28 @@ def test_a_folder_of_others_needs_a_key(cluster: Path, processes: Processes) -> 
     assert code == 2
     assert "Others may write to" in told
     assert "mapreduce keygen" in told
+
+
+def test_a_run_of_one_host_leaves_the_parts_of_a_run_on_a_store_alone(
+    cluster: Path, processes: Processes
+) -> None:
+    Path("hold").touch()
+    processes.host(1)
+    begun = processes.run("--overwrite")
+    wait_for(callers, "it is at it", LONG)
+    (run_id,) = [path.name for path in cluster.glob("jobs/*")]
+    part = Path("out") / layout.part_name(0, run_id, "0" * 8, ".jsonl")
+    part.write_text("of a reduce that has ended a moment ago")
+    run(Job("other", Records(["a"]), lambda record: [(record, 1)], Sum(), "out"), workers=1)
+    assert part.exists()
+    Path("hold").unlink()
+    code, told = ended(begun)
+    assert code == 0, told
+    assert_right()
+    assert {path.name for path in Path("out").iterdir()} == named(Path("out")), "nothing else is left"
+    assert not Path(".out.mapreduce").exists()
+
+
+def named(output: Path) -> set[str]:
+    """The manifest and what it names."""
+    return {layout.MANIFEST, *(part.name for part in manifests.load(output).parts)}

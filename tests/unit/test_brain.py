@@ -188,6 +188,15 @@ def test_an_attempt_on_a_lost_worker_is_redone_elsewhere() -> None:
     assert Finish() in driver.done(again)
 
 
+def test_an_attempt_that_did_not_begin_is_no_failure() -> None:
+    driver = Driver(1, 0, Limits(max_attempts=1))
+    for number in range(5):
+        start = only_start(driver.worker(number))
+        driver.tell(WorkerGone(start.attempt.worker, HostLost("gone"), begun=False))
+    assert driver.brain.retries() == 0
+    assert driver.done(only_start(driver.worker(9)))[-1] == Finish()
+
+
 def test_an_idle_worker_that_is_lost_gets_nothing() -> None:
     driver = Driver(1, 0)
     first = only_start(driver.worker(0))

@@ -143,3 +143,14 @@ def test_a_host_gets_one_reduce_a_slot_however_quick_its_maps_were(run: Run) -> 
     run.poll()
     run.report(*[0.0] * len(run.orders().orders))
     assert run.work(2.0, turns=5, kind=Kind.REDUCE) == SLOTS
+
+
+def test_of_what_a_lost_host_had_at_hand_only_the_first_may_have_begun(run: Run) -> None:
+    held = run.work(0.0, turns=30)
+    first = [order.attempt.worker for order in run.orders().orders][:SLOTS]
+    gone: list[WorkerGone] = []
+    while not gone:
+        run.now += PACE.dead / 4
+        gone = [event for event in run.desk.poll(0) if isinstance(event, WorkerGone)]
+    assert len(gone) == held
+    assert [event.worker for event in gone if event.begun] == first
