@@ -249,30 +249,40 @@ def _run_on_store(
         budget = None if job.memory is None else parse_size("memory", job.memory)
         results: list[JobResult] = []
 
+        def needs_nothing(run_id: str) -> bool:
+            return has_ended(cluster.of_run(run_id)) or not needs_parts(place, run_id)
+
+        def forget() -> None:
+            cluster.close(plan.run_id)
+            release_output(place)
+
         def tell(manifest: Manifest) -> None:
-            remove_garbage(
-                place.output, lambda run: has_ended(cluster.of_run(run)) or not needs_parts(place, run)
-            )
+            remove_garbage(place.output, needs_nothing)
             results.append(_tell(job, place, manifest, options))
 
         again = f"`mapreduce resume {shlex.quote(cluster.place)} {plan.run_id}`"
-        with _telling_how_to_go_on(again, options), signals.draining(True):
-            lead.lead(
-                job,
-                plan,
-                cluster.of_run(plan.run_id),
-                place.output_store(),
-                Limits(job.max_attempts, job.timeout, budget, budget, options.backups, job.quarantine),
-                pace=cluster.pace(),
-                overwrite=options.overwrite,
-                planned=time.monotonic() - begin.seconds,
-                check=partial(jobs.version_difference, manifests.versions()),
-                observers=options.observers,
-                stop_requested=signals.noted,
-                tell=tell,
-            )
-        cluster.close(plan.run_id)
-        release_output(place)
+        try:
+            with _telling_how_to_go_on(again, options), signals.draining(True):
+                lead.lead(
+                    job,
+                    plan,
+                    cluster.of_run(plan.run_id),
+                    place.output_store(),
+                    Limits(job.max_attempts, job.timeout, budget, budget, options.backups, job.quarantine),
+                    pace=cluster.pace(),
+                    overwrite=options.overwrite,
+                    planned=time.monotonic() - begin.seconds,
+                    check=partial(jobs.version_difference, manifests.versions()),
+                    observers=options.observers,
+                    stop_requested=signals.noted,
+                    tell=tell,
+                )
+        except OutputExists:  # another run was first, for good
+            lead.remove(cluster.of_run(plan.run_id))
+            remove_garbage(place.output, needs_nothing)
+            forget()
+            raise
+        forget()
         return results[0]
 
 

@@ -67,10 +67,10 @@ class Host:
         if self._leaving() or run_id in self._refused:
             return False
         store = self._cluster.of_run(run_id)
-        if newest(store) <= self._left.get(run_id, 0) or has_ended(store):
-            return False
         try:
             spec = self._cluster.spec(run_id)
+            if newest(store) <= self._left.get(run_id, 0) or has_ended(store):
+                return False
             payload = self._cluster.payload(spec)
         except (SignatureError, WorkDamaged) as error:
             logger.warning("run %s is left alone: %s", run_id, error)

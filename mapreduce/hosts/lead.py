@@ -243,6 +243,7 @@ def _publish(store: Store, parts: Store, there: _Reader, data: bytes, *, overwri
     if found is None or (overwrite and found.digest == manifest.previous):
         manifests.publish(parts, data, overwrite=overwrite)
     elif found.digest != manifest.digest and not overwrite:
+        store.create(layout.ENDED, ENDED)
         raise OutputExists("The output got a result of another run meanwhile.")
     store.create(layout.ENDED, ENDED)
     return manifest

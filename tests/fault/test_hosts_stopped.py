@@ -189,16 +189,14 @@ def test_two_runs_that_begin_together_are_two(cluster: Path, processes: Processe
 # ---------------------------------------------------------------- out of something
 
 SHORT = """
-import errno, os, resource, sys
+import errno, glob, os, resource, sys
 from mapreduce import run
 from mapreduce.cli.jobfile import load_job
 from mapreduce.errors import MapReduceError
 
 class Watcher:
-    done = 0
     def attempt_ended(self, attempt):
-        self.done += attempt.outcome == "succeeded"
-        if self.done == 3:
+        if glob.glob("store/jobs/*/log/*") and not taken:
             hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
             resource.setrlimit(resource.RLIMIT_NOFILE, (100, hard))
             try:
@@ -244,7 +242,7 @@ def test_a_coordinator_that_runs_out_of_something_stops_and_can_go_on(
     assert "What was done is kept" in told
     assert not Path("out/_manifest.json").exists()
     before, done_before = called(), lines_of(accepted(cluster))
-    assert len(done_before) >= 2
+    assert done_before
     Path("hold-n11").unlink()
     code, told = ended(processes.run())
     assert code == 0, told

@@ -93,8 +93,8 @@ MUTANTS = [
     Mutant(
         "the end is not said",
         "hosts/lead.py",
-        "    store.create(layout.ENDED, ENDED)\n",
-        "",
+        "    store.create(layout.ENDED, ENDED)\n    return manifest\n",
+        "    return manifest\n",
     ),
     Mutant(
         "the log is not read",
