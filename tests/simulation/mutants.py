@@ -130,7 +130,7 @@ MUTANTS = [
         "an epoch may be claimed twice",
         "hosts/leadership.py",
         'while not store.create(layout.epoch_name(epoch), seal({"nonce": nonce, "name": name})):',
-        'while not store.create(layout.epoch_name(epoch), seal({"nonce": "", "name": name})):',
+        'while not store.create(layout.epoch_name(epoch), seal({"nonce": "", "name": ""})):',
     ),
     Mutant(
         "an epoch is taken that another one has",
