@@ -45,23 +45,30 @@ def idempotency_key(manifest: Manifest, sink: str) -> str:
     return sha256(f"{manifest.run_id}\n{manifest.digest}\n{sink}".encode())
 
 
-def deliver_all(sinks: Sequence[Any], result: JobResult, store: Store) -> tuple[Delivery, ...]:
+def deliver_all(
+    sinks: Sequence[Any],
+    result: JobResult,
+    store: Store,
+    today: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> tuple[Delivery, ...]:
     """Tell the sinks in order and leave a mark for each that was told. One that has its mark is not told
     again.
 
     store: the output's. A sink that raises does not keep the others from being told, nor touch the result.
     """
     marks = set(store.list(layout.SINKS))
-    return tuple(_deliver(sink, result, store, marks) for sink in named_sinks(sinks))
+    return tuple(_deliver(sink, result, store, marks, today) for sink in named_sinks(sinks))
 
 
-def _deliver(sink: Sink, result: JobResult, store: Store, marks: set[str]) -> Delivery:
+def _deliver(
+    sink: Sink, result: JobResult, store: Store, marks: set[str], today: Callable[[], datetime]
+) -> Delivery:
     key = idempotency_key(result.manifest, sink.name)
     if layout.sink_mark(result.manifest.run_id, sink.name) in marks:
         return Delivery(sink.name, key, delivered=True)
     try:
         sink.deliver(result, key)
-        _leave_mark(store, result, sink.name, key)
+        _leave_mark(store, result, sink.name, key, today())
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a sink may raise anything; the others go on
         told = error.message if isinstance(error, MapReduceError) else f"{type(error).__name__}: {error}"
         logger.error("sink %s failed: %s", sink.name, told)
@@ -69,6 +76,6 @@ def _deliver(sink: Sink, result: JobResult, store: Store, marks: set[str]) -> De
     return Delivery(sink.name, key, delivered=True)
 
 
-def _leave_mark(store: Store, result: JobResult, sink: str, key: str) -> None:
-    mark = {"sink": sink, "key": key, "delivered": datetime.now(UTC).isoformat(timespec="seconds")}
+def _leave_mark(store: Store, result: JobResult, sink: str, key: str, when: datetime) -> None:
+    mark = {"sink": sink, "key": key, "delivered": when.isoformat(timespec="seconds")}
     store.create(layout.sink_mark(result.manifest.run_id, sink), canonical_json(mark))

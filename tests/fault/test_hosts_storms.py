@@ -16,6 +16,8 @@ from mapreduce import manifest as manifests
 from .attempts import is_alive, wait_for
 from .clusters import FILES, LONG, Processes, assert_right, called, callers, ended, kill_group
 
+pytestmark = pytest.mark.sweep
+
 PAUSE = 2.0
 """Seconds between two kills: the storm's own pace."""
 

@@ -27,6 +27,8 @@ from .clusters import (
     kill_group,
 )
 
+pytestmark = pytest.mark.sweep
+
 TASKS = FILES + 2
 
 

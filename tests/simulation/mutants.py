@@ -81,7 +81,7 @@ MUTANTS = [
     Mutant(
         "a sink that was told leaves no mark",
         "sinks/delivery.py",
-        "        _leave_mark(store, result, sink.name, key)\n",
+        "        _leave_mark(store, result, sink.name, key, today())\n",
         "",
     ),
     Mutant(
