@@ -220,9 +220,8 @@ class Story:
             parts = self._store(OUTPUT, actor)
 
             def tell(manifest: Manifest) -> None:
-                deliver_all(
-                    [self._sink(name, actor) for name in SINKS], JobResult(Path(OUTPUT), manifest), parts
-                )
+                sinks = [self._sink(name, actor) for name in SINKS]
+                deliver_all(sinks, JobResult(Path(OUTPUT), manifest), parts, actor.today)
 
             return lead(
                 JOB,
