@@ -200,6 +200,8 @@ class Coordinator:
 
     def _hear(self, event: Event | Printed | Reported) -> list[Command]:
         if isinstance(event, Reported):
+            if event.attempt not in self._started:  # it was stopped, or has ended
+                return []
             self._standing.report(event)
             now = self._clock()
             if self._moved.get(event.attempt) == math.inf:

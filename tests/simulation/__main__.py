@@ -24,7 +24,7 @@ EXPECTED = [
     *(f"fault {fault}" for fault in FAULTS),
     *(f"deed {deed}" for deed in NEMESES),
     *(f"wrote {kind}" for kind in ("coord", "in", "out", "log", "stage", "data", "result")),
-    *(f"call {call}" for call in ("put", "create", "new file", "read", "list", "delete")),
+    *(f"call {call}" for call in ("create", "new file", "read", "list", "delete")),
     *("map done", "reduce done", "attempt crashed", "attempt raised", "actor killed"),
     *(f"attempt failed by {error}" for error in ("SegmentError", "StorageError")),
     *(f"actor ended by {error}" for error in ("Superseded", "StorageError")),

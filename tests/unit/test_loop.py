@@ -9,11 +9,22 @@ from typing import Any
 from mapreduce import chunks
 from mapreduce.chunks import Chunk
 from mapreduce.coordinator.log import AcceptanceLog
-from mapreduce.coordinator.loop import Coordinator
+from mapreduce.coordinator.loop import STALL_SECONDS, Coordinator
 from mapreduce.coordinator.state import Limits
 from mapreduce.errors import MapReduceError, SegmentError
-from mapreduce.events import Failed, Succeeded, WorkerReady
-from mapreduce.model import Attempt, InputFile, Part, Plan, Result, SortedRun, Split, Work
+from mapreduce.events import Failed, Reported, Succeeded, WorkerReady
+from mapreduce.model import (
+    Attempt,
+    AttemptRecord,
+    InputFile,
+    Part,
+    Plan,
+    Progress,
+    Result,
+    SortedRun,
+    Split,
+    Work,
+)
 from mapreduce.store.local import LocalStore
 
 
@@ -66,10 +77,14 @@ class Told:
         return [Failed(attempt, SegmentError("gone", map_index=map_index)), WorkerReady(attempt.worker)]
 
 
-def test_a_map_that_is_lost_in_the_moment_in_which_the_last_one_is_done(own_folder: Path) -> None:
+def two_by_two() -> Plan:
+    """Two maps and two reduces."""
     file = InputFile("records:", 2, "")
     splits = tuple(Split(index, file, index, index + 1) for index in range(2))
-    plan = Plan("run-00000001", "job", splits, (file,), 2, "", "")
+    return Plan("run-00000001", "job", splits, (file,), 2, "", "")
+
+
+def test_a_map_that_is_lost_in_the_moment_in_which_the_last_one_is_done(own_folder: Path) -> None:
     executor = Told(
         lambda _: [WorkerReady(0), WorkerReady(1)],
         lambda told: told.done("map 0") + told.done("map 1"),
@@ -79,6 +94,51 @@ def test_a_map_that_is_lost_in_the_moment_in_which_the_last_one_is_done(own_fold
         lambda told: told.done("reduce 0") + told.done("reduce 1"),
     )
     store = LocalStore(own_folder)
-    coordinator = Coordinator(plan, executor, Limits(), AcceptanceLog(store, 1), store)
+    coordinator = Coordinator(two_by_two(), executor, Limits(), AcceptanceLog(store, 1), store)
     outcome = coordinator.run()
     assert [result.part.index for result in outcome.reduces if result.part] == [0, 1]
+
+
+class Stalls:
+    """An observer of what does not move."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def stalled(self, task: str, work: str, seconds: float) -> None:
+        self.told.append(task)
+
+    def attempt_ended(self, attempt: AttemptRecord) -> None: ...
+
+    def progress(self, progress: Progress) -> None: ...
+
+    def printed(self, task: str, text: str) -> None: ...
+
+    def finished(self, result: Any) -> None: ...
+
+
+def test_a_report_of_an_attempt_that_has_ended_is_none(own_folder: Path) -> None:
+    now = 0.0
+    ended: list[Attempt] = []
+
+    def end_the_first(told: Told) -> list[Any]:
+        ended.append(told.running["map 0"][0])
+        return told.done("map 0")
+
+    def wait(told: Told) -> list[Any]:
+        nonlocal now
+        now += 2 * STALL_SECONDS
+        return []
+
+    executor = Told(
+        lambda _: [WorkerReady(0), WorkerReady(1)],
+        end_the_first,
+        lambda _: [Reported(ended[0], 1, 1, 1)],
+        wait,
+        lambda told: told.done("map 1"),
+        lambda told: told.done("reduce 0") + told.done("reduce 1"),
+    )
+    store, stalls = LocalStore(own_folder), Stalls()
+    log = AcceptanceLog(store, 1)
+    Coordinator(two_by_two(), executor, Limits(), log, store, observers=[stalls], clock=lambda: now).run()
+    assert stalls.told == ["map 1"]
