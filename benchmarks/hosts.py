@@ -355,7 +355,7 @@ def resume(place: Place, options: argparse.Namespace) -> Figures:
     cluster = place.cluster()
     cluster.submit(plan, place_of(job, plan.run_id).output, dump_job(job))
     store = cluster.of_run(plan.run_id)
-    log = AcceptanceLog(store, claim(store, "bench"))
+    log = AcceptanceLog(store, claim(store, "bench", "bench"))
     for first in range(0, tasks // 2, 100):
         log.append([_accepted(index) for index in range(first, first + 100)])
     messages.post(
