@@ -45,8 +45,8 @@ from mapreduce.manifest import versions
 from mapreduce.model import Attempt, AttemptRecord, Kind, Result, TaskId, Work
 from mapreduce.place import place_of
 from mapreduce.plan import make_plan, new_run_id
-from mapreduce.store import layout
-from mapreduce.store.counting import COUNTS, Counted, counts_of
+from mapreduce.store import COUNTS, layout
+from mapreduce.store.counting import Counted, counts_of
 
 NO_OP = "benchmarks/jobs/no_op.py"
 PROCESSES = 2

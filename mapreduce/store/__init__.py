@@ -7,7 +7,6 @@ from pathlib import Path
 
 from mapreduce.errors import JobError
 from mapreduce.protocols import Store
-from mapreduce.store.counting import counted
 from mapreduce.store.local import LocalStore
 from mapreduce.store.patience import Budget, Patience
 from mapreduce.store.retrying import RetryingStore
@@ -15,6 +14,8 @@ from mapreduce.store.urls import is_url
 
 FAULTS = "MAPREDUCE_FAULTS"
 """The environment variable whose rules make every store faulty (see `mapreduce.store.faulty`)."""
+COUNTS = "MAPREDUCE_COUNTS"
+"""The environment variable that names a folder for counts of requests (see `mapreduce.store.counting`)."""
 
 
 def open_store(
@@ -33,7 +34,11 @@ def open_store(
         from mapreduce.store.faulty import FaultyStore, environment_rules
 
         store = FaultyStore(store, environment_rules(), who)
-    return RetryingStore(counted(store), patience)
+    if os.environ.get(COUNTS):
+        from mapreduce.store.counting import counted
+
+        store = counted(store, Path(os.environ[COUNTS]))
+    return RetryingStore(store, patience)
 
 
 def _opened(place: Path | str, writer: str, profile: str) -> tuple[Store, Patience]:

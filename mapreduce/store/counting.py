@@ -22,8 +22,6 @@ from mapreduce.protocols import Capabilities, Store
 
 T = TypeVar("T")
 
-COUNTS = "MAPREDUCE_COUNTS"
-"""The environment variable that names the folder."""
 _OPERATIONS = ("put", "create", "new_file", "read", "list", "delete")
 _NUMBERS = struct.Struct("<5q")
 _SIZE = _NUMBERS.size * len(_OPERATIONS)
@@ -143,12 +141,9 @@ def _mapped(file: Path, url: str) -> mmap.mmap:
         return mmap.mmap(stream.fileno(), _SIZE)
 
 
-def counted(store: Store) -> Store:
-    """The store, counting where the environment says so. Raises OSError if that is no folder."""
-    folder = os.environ.get(COUNTS)
-    if not folder:
-        return store
-    return CountingStore(store, Path(folder) / f"{os.getpid()}-{secrets.token_hex(4)}")
+def counted(store: Store, folder: Path) -> Store:
+    """The store, counting into a new file of a folder. Raises OSError if that is no folder."""
+    return CountingStore(store, folder / f"{os.getpid()}-{secrets.token_hex(4)}")
 
 
 def counts_of(folder: Path, url: str = "") -> dict[int, dict[str, Counted]]:

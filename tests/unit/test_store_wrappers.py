@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from mapreduce.errors import StorageError
-from mapreduce.store import open_store
-from mapreduce.store.counting import COUNTS, Counted, CountingStore, counts_of
+from mapreduce.store import COUNTS, open_store
+from mapreduce.store.counting import Counted, CountingStore, counts_of
 from mapreduce.store.mounts import folder_age, metadata_age, mount_of, parsed_mounts
 from mapreduce.store.patience import Patience
 from mapreduce.store.retrying import RetryingStore
