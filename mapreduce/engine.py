@@ -9,11 +9,11 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from mapreduce import host
 from mapreduce import manifest as manifests
@@ -38,18 +38,20 @@ from mapreduce.job import Input, Job, has_inputs
 from mapreduce.model import Manifest, Plan
 from mapreduce.place import (
     Place,
+    Replaced,
     check_apart,
     check_output,
     claim_output,
     has_work,
     needs_parts,
     place_of,
+    prepare_output,
     release_output,
     remove_garbage,
     run_directory,
 )
 from mapreduce.plan import make_plan, new_run_id
-from mapreduce.protocols import Executor, Observer
+from mapreduce.protocols import Executor, Observer, Store
 from mapreduce.result import JobResult
 from mapreduce.resume import (
     Begun,
@@ -65,9 +67,11 @@ from mapreduce.signals import Signals
 from mapreduce.signatures import check_signatures
 from mapreduce.sinks.delivery import deliver_all, named_sinks
 from mapreduce.store import layout
-from mapreduce.store.local import make_directory, storage_errors
 from mapreduce.store.probe import check_store
 from mapreduce.units import parse_size
+
+if TYPE_CHECKING:
+    from mapreduce.hosts.jobs import Cluster
 
 logger = logging.getLogger("mapreduce.run")
 
@@ -223,51 +227,23 @@ def _run_on_store(
 ) -> JobResult:
     """Lead a run on a store that hosts share, or go on with one of the same job to the same output."""
     from mapreduce.hosts import jobs, lead
-    from mapreduce.hosts.leadership import has_ended
     from mapreduce.hosts.signing import read_key
 
     cluster = jobs.Cluster(on, read_key())
     check_store(cluster.store)
     with Signals() as signals:
-        plan = make_plan(job, new_run_id(begin.date), limit)
-        place = place_of(job, plan.run_id)
-        wanted = resume if isinstance(resume, str) else None
-        begun = None if resume is False else cluster.find(plan, place, options.invocation, wanted)
-        if resume and begun is None:
-            raise JobError(f"There is no run to {place.output} on {cluster.place} that can go on.")
-        if begun is None:
-            check_output(place, overwrite=options.overwrite)
-            check_apart(place, plan)
-            cluster.submit(plan, place.output, dump_job(job), options.invocation)
-            logger.info("run %s lies on %s for hosts: mapreduce worker %s", plan.run_id, cluster.place, on)
-        else:
-            plan, place = begun, place.of(begun.run_id)
-            logger.info("going on with run %s on %s", plan.run_id, cluster.place)
-        claim_output(place)
-        with storage_errors("create", place.output, missing=False):
-            make_directory(place.output)
+        run = _begun_on_store(job, cluster, options, begin, limit=limit, resume=resume)
+        claim_output(run.place)
+        prepare_output(run.place)
         budget = None if job.memory is None else parse_size("memory", job.memory)
-        results: list[JobResult] = []
-
-        def needs_nothing(run_id: str) -> bool:
-            return has_ended(cluster.of_run(run_id)) or not needs_parts(place, run_id)
-
-        def forget() -> None:
-            cluster.close(plan.run_id)
-            release_output(place)
-
-        def tell(manifest: Manifest) -> None:
-            remove_garbage(place.output, needs_nothing)
-            results.append(_tell(job, place, manifest, options))
-
-        again = f"`mapreduce resume {shlex.quote(cluster.place)} {plan.run_id}`"
+        again = f"`mapreduce resume {shlex.quote(cluster.place)} {run.plan.run_id}`"
         try:
             with _telling_how_to_go_on(again, options), signals.draining(True):
                 lead.lead(
                     job,
-                    plan,
-                    cluster.of_run(plan.run_id),
-                    place.output_store(),
+                    run.plan,
+                    run.store,
+                    run.place.output_store(),
                     Limits(job.max_attempts, job.timeout, budget, budget, options.backups, job.quarantine),
                     pace=cluster.pace(),
                     overwrite=options.overwrite,
@@ -275,15 +251,83 @@ def _run_on_store(
                     check=partial(jobs.version_difference, manifests.versions()),
                     observers=options.observers,
                     stop_requested=signals.noted,
-                    tell=tell,
+                    tell=run.tell,
                 )
         except OutputExists:  # another run was first, for good
-            lead.remove(cluster.of_run(plan.run_id))
-            remove_garbage(place.output, needs_nothing)
-            forget()
+            lead.remove(run.store)
+            run.remove_garbage()
+            run.forget()
             raise
-        forget()
-        return results[0]
+        run.forget()
+        return run.results[0]
+
+
+def _begun_on_store(
+    job: Job,
+    cluster: Cluster,
+    options: Options,
+    begin: _Begin,
+    *,
+    limit: int | None,
+    resume: bool | str | None,
+) -> _OnStore:
+    """A run that hosts know of: one that was begun and can go on, or one that is begun now."""
+    plan = make_plan(job, new_run_id(begin.date), limit)
+    place = place_of(job, plan.run_id, store=cluster.place)
+    wanted = resume if isinstance(resume, str) else None
+    begun = None if resume is False else cluster.find(plan, place, options.invocation, wanted)
+    if begun is not None:
+        logger.info("going on with run %s on %s", begun.run_id, cluster.place)
+        return _OnStore(job, cluster, options, begun, place.of(begun.run_id))
+    if resume:
+        raise JobError(f"There is no run to {place.output} on {cluster.place} that can go on.")
+    replaced = check_output(place, overwrite=options.overwrite).run_id
+    check_apart(place, plan)
+    cluster.submit(plan, place.output, dump_job(job), options.invocation)
+    logger.info("run %s lies on %s for hosts: mapreduce worker %s", plan.run_id, cluster.place, options.on)
+    return _OnStore(job, cluster, options, plan, place, replaced)
+
+
+@dataclass
+class _OnStore:
+    """A run on a store that hosts share: who is told of its result, and what goes when it has ended."""
+
+    job: Job
+    cluster: Cluster
+    options: Options
+    plan: Plan
+    place: Place
+    replaced: str = ""
+    """The run whose result this one replaces, as far as that is known."""
+    results: list[JobResult] = field(default_factory=list)
+
+    @property
+    def store(self) -> Store:
+        """The run's part of the store."""
+        return self.cluster.of_run(self.plan.run_id)
+
+    def tell(self, manifest: Manifest) -> None:
+        """Its result is published."""
+        self.remove_garbage()
+        self.results.append(_tell(self.job, self.place, manifest, self.options))
+
+    def remove_garbage(self) -> None:
+        """Remove from the output what no manifest names, and no run needs any more."""
+        from mapreduce.hosts.leadership import has_ended
+
+        is_folder = isinstance(self.place.output, Path)
+
+        def needs_nothing(run_id: str) -> bool:
+            if has_ended(self.cluster.of_run(run_id)):
+                return True
+            return not needs_parts(self.place, run_id) if is_folder else run_id == self.replaced
+
+        remove_garbage(self.place.output, needs_nothing)
+
+    def forget(self) -> None:
+        """Nobody goes on with it."""
+        self.cluster.close(self.plan.run_id)
+        release_output(self.place)
 
 
 @contextmanager
@@ -308,11 +352,15 @@ def _telling_how_to_go_on(again: str, options: Options) -> Iterator[None]:
 def _run_new(
     job: Job, plan: Plan, place: Place, options: Options, begin: _Begin, signals: Signals
 ) -> JobResult:
-    previous = check_output(place, overwrite=options.overwrite)
+    replaced = check_output(place, overwrite=options.overwrite)
     check_apart(place, plan)
-    with _telling_what_is_kept(place, options), _memory_told(), run_directory(place, keep=options.keep):
+    with (
+        _telling_what_is_kept(place, options),
+        _memory_told(),
+        run_directory(place, keep=options.keep, replaced=replaced.run_id),
+    ):
         write_plan(place.store(), 1, plan, options.invocation)
-        return _finish(job, plan, place, options, begin, signals, previous, session=1)
+        return _finish(job, plan, place, options, begin, signals, replaced.digest, session=1)
 
 
 def _go_on(
@@ -320,11 +368,11 @@ def _go_on(
 ) -> JobResult:
     place = begun.place
     logger.info("going on with run %s: %s", place.run_id, done_of(begun))
-    previous = "" if published_by(place) else check_output(place, overwrite=options.overwrite)
+    replaced = Replaced() if published_by(place) else check_output(place, overwrite=options.overwrite)
     with (
         _telling_what_is_kept(place, options),
         _memory_told(),
-        run_directory(place, begun.lock, keep=options.keep),
+        run_directory(place, begun.lock, keep=options.keep, replaced=replaced.run_id),
     ):
         if begun.committed is not None:
             data = canonical_json(begun.committed)
@@ -334,7 +382,15 @@ def _go_on(
             write_plan(place.store(), begun.plans + 1, plan, options.invocation)
         restored = usable(begun)
         return _finish(
-            job, plan, place, options, begin, signals, previous, session=begun.session, restored=restored
+            job,
+            plan,
+            place,
+            options,
+            begin,
+            signals,
+            replaced.digest,
+            session=begun.session,
+            restored=restored,
         )
 
 
@@ -384,7 +440,8 @@ def _memory_told() -> Iterator[None]:
 
 def _how_to_go_on(error: BaseException, place: Place, options: Options) -> str:
     """What can be done with what was done: it depends on what has to be mended."""
-    where = shlex.quote(os.path.relpath(place.root if place.kept else place.output))
+    of_output = not place.kept and isinstance(place.output, Path)
+    where = shlex.quote(os.path.relpath(place.output if of_output else place.root))
     again = f"`mapreduce resume {where}`, or the same command" if options.invocation else "the same job again"
     afresh, new_code = (
         ("--new", "--accept-new-code") if options.invocation else ("resume=False", "accept_new_code=True")

@@ -180,7 +180,8 @@ def _validate(job: Any) -> None:
         )
     _demand(
         not getattr(job.output, "profile", ""),
-        f"Job {job.name}: storage_options of an output mean nothing: it is a local directory.",
+        f"Job {job.name}: storage_options of an output mean nothing: it is a folder, or a bucket that is "
+        "opened as the environment says.",
         "Leave them out.",
     )
     _demand(

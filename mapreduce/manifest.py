@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from mapreduce.codec import canonical_json, from_plain
-from mapreduce.errors import ManifestError, OutputExists
+from mapreduce.errors import ManifestError, OutputExists, StorageError
 from mapreduce.model import FORMAT_VERSION, Manifest, Part
 from mapreduce.protocols import Store
-from mapreduce.store import layout
-from mapreduce.store.local import storage_errors
+from mapreduce.store import layout, open_store
+from mapreduce.store.local import is_short, storage_errors
 
 _PACKAGES = ("mapreduce", "polars", "polars-hash", "xxhash", "msgpack", "cloudpickle", "fsspec")
 
@@ -103,17 +103,17 @@ def _damaged(where: object, why: str) -> ManifestError:
     return ManifestError(f"{where} is damaged: {why}.", hint="Run the job again with --overwrite.")
 
 
-def load(directory: Path) -> Manifest:
-    """The manifest of an output directory. Raises ManifestError."""
-    return parse(_read(directory), directory / layout.MANIFEST)
+def load(output: Path | str) -> Manifest:
+    """The manifest of a result, by its folder or its URL. Raises ManifestError, StorageError."""
+    return parse(_read(output), layout.shown(str(output), layout.MANIFEST))
 
 
-def names_of_files(directory: Path) -> set[str]:
+def names_of_files(output: Path | str) -> set[str]:
     """The files that an output's manifest names, without all the rest, which may be large.
 
-    Raises ManifestError.
+    Raises ManifestError, StorageError.
     """
-    fields = _fields(_read(directory), directory / layout.MANIFEST, _only_names)
+    fields = _fields(_read(output), layout.shown(str(output), layout.MANIFEST), _only_names)
     return {*fields["parts"], *fields.get("set_aside", ())}
 
 
@@ -122,14 +122,16 @@ def _only_names(fields: dict[str, Any]) -> Any:
     return fields if "parts" in fields else fields.get("name")
 
 
-def _read(directory: Path) -> bytes:
-    path = directory / layout.MANIFEST
+def _read(output: Path | str) -> bytes:
     try:
+        if not isinstance(output, Path):
+            return open_store(output).read(layout.MANIFEST)
+        path = output / layout.MANIFEST
         with storage_errors("read", path):
             return path.read_bytes()
     except FileNotFoundError:
         raise ManifestError(
-            f"{directory} has no {layout.MANIFEST}: no run has committed a result there.",
+            f"{output} has no {layout.MANIFEST}: no run has committed a result there.",
             hint="Check the path, or run the job.",
         ) from None
 
@@ -156,18 +158,31 @@ class Finding:
     problem: str
 
 
-def verify(directory: Path) -> tuple[Manifest, list[Finding]]:
-    """Compare every file of an output with its manifest. Raises ManifestError if that is unreadable."""
-    manifest = load(directory)
+def verify(output: Path | str) -> tuple[Manifest, list[Finding]]:
+    """Compare every file of an output with its manifest.
+
+    Raises ManifestError if that is unreadable, and StorageError.
+    """
+    manifest = load(output)
     files = files_of(manifest)
-    findings = [Finding(part.name, problem) for part in files if (problem := check_part(directory, part))]
+    findings = [Finding(part.name, problem) for part in files if (problem := check_part(output, part))]
     named = {part.name for part in files} | {layout.MANIFEST, layout.SINKS}
     findings += [
-        Finding(path.name, "extra: the manifest does not name it")
-        for path in sorted(directory.iterdir())
-        if path.name not in named
+        Finding(name, "extra: the manifest does not name it")
+        for name in names_at(output)
+        if name not in named
     ]
     return manifest, findings
+
+
+def names_at(output: Path | str) -> list[str]:
+    """What lies in a folder or below a URL, sorted: files, and the first part of what is deeper.
+
+    Raises FileNotFoundError for a folder that is not there, OSError, StorageError.
+    """
+    if isinstance(output, Path):
+        return sorted(path.name for path in output.iterdir())
+    return sorted({name.partition("/")[0] for name in open_store(output).list()})
 
 
 def files_of(manifest: Manifest) -> tuple[Part, ...]:
@@ -175,16 +190,42 @@ def files_of(manifest: Manifest) -> tuple[Part, ...]:
     return (*manifest.parts, *manifest.set_aside)
 
 
-def check_part(directory: Path, part: Part) -> str:
-    """What is wrong with a part, compared with what a manifest says of it; "" for nothing."""
+_PIECE = 16 << 20
+"""Bytes of an object that are read at once to be digested."""
+
+
+def check_part(output: Path | str, part: Part) -> str:
+    """What is wrong with a part, compared with what a manifest says of it; "" for nothing.
+
+    Raises StorageError.
+    """
     if Path(part.name).name != part.name:
         return "the manifest names a file outside the directory"
     try:
-        with storage_errors("read", part.name), open(directory / part.name, "rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-            size = stream.tell()
+        if isinstance(output, Path):
+            with storage_errors("read", part.name), open(output / part.name, "rb") as stream:
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+                size = stream.tell()
+        else:
+            size, digest = _digest_of_object(open_store(output), part)
     except FileNotFoundError:
         return "missing"
     if size != part.size:
         return f"{size:,} bytes where the manifest says {part.size:,}"
     return "" if digest == part.digest else "its bytes have changed (sha256 differs)"
+
+
+def _digest_of_object(store: Store, part: Part) -> tuple[int, str]:
+    """Size and sha256 of what is there. Raises StorageError, FileNotFoundError."""
+    state, size = hashlib.sha256(), 0
+    for start in range(0, max(part.size, 1), _PIECE):
+        is_last = start + _PIECE >= part.size
+        try:
+            data = store.read(part.name, start, None if is_last else _PIECE)  # the last: all that follows
+        except StorageError as error:
+            if not is_short(error):
+                raise
+            data = store.read(part.name, start)
+        state.update(data)
+        size += len(data)
+    return size, state.hexdigest()

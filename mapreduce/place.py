@@ -20,6 +20,8 @@ from mapreduce.model import Plan
 from mapreduce.protocols import Store
 from mapreduce.store import inputs, layout, open_store
 from mapreduce.store.local import make_directory, storage_errors
+from mapreduce.store.probe import check_store
+from mapreduce.store.urls import folder_or_url
 
 _TRIES = 100
 """To make a run's directory, which another run may remove before it is locked."""
@@ -30,11 +32,14 @@ class Place:
     """Where a run writes: its own directory, and the output's."""
 
     run_id: str
-    output: Path
+    output: Path | str
+    """A folder, or the URL of one in a bucket."""
     root: Path
-    """The directory of all runs that write to this output."""
+    """The directory of all runs of this host that write to this output."""
     kept: bool
     """The output is the run's own; it stays when the run's directory goes."""
+    results: str = ""
+    """The URL below which it lies then, if it lies in a bucket."""
 
     @property
     def directory(self) -> Path:
@@ -43,42 +48,47 @@ class Place:
 
     def of(self, run_id: str) -> Place:
         """The same for another run."""
-        output = self.root / run_id / layout.KEPT if self.kept else self.output
-        return replace(self, run_id=run_id, output=output)
+        if not self.kept:
+            return replace(self, run_id=run_id)
+        return replace(self, run_id=run_id, output=_kept(self.results or self.root, run_id))
 
     def store(self) -> Store:
         """The run's own directory."""
         return open_store(self.directory)
 
     def output_store(self) -> Store:
-        """The output's directory."""
+        """Where the output lies."""
         return open_store(self.output, self.run_id)
 
 
-def place_at(output: Path, run_id: str) -> Place:
+def _kept(root: Path | str, run_id: str) -> Path | str:
+    return root / run_id / layout.KEPT if isinstance(root, Path) else f"{root}/{run_id}/{layout.KEPT}"
+
+
+def place_at(output: Path | str, run_id: str) -> Place:
     """Where a run wrote that was begun without `work`, by its output."""
-    kept = output.name == layout.KEPT and output.parent.name == run_id
-    return Place(run_id, output, output.parent.parent if kept else layout.work_root(output), kept)
+    kept = str(output).endswith(f"/{run_id}/{layout.KEPT}")
+    root = output.parent.parent if kept and isinstance(output, Path) else layout.work_root(output)
+    return Place(run_id, output, root, kept)
 
 
-def place_of(job: Job, run_id: str, work: Path | None = None) -> Place:
-    """Where a run of this job writes. Raises JobError for an output that is no local directory.
+def place_of(job: Job, run_id: str, work: Path | None = None, store: str | None = None) -> Place:
+    """Where a run of this job writes. Raises JobError for an output that no store can be opened for.
 
-    work: a directory for what runs need while they run; None: beside the output.
+    work: a directory for what runs need while they run; None: beside the output. store: the one that hosts
+    share, if the run is on one: what is kept with the run is kept there.
     """
     path = as_output(job.output).path
     if path is None:
-        root = (
-            layout.kept_root(Path.cwd(), job.name)
-            if work is None
-            else Path(os.path.realpath(work)) / job.name
-        )
-        return Place(run_id, root / run_id / layout.KEPT, root, kept=True)
-    if inputs.is_url(inputs.local_path(path)):
-        raise JobError(
-            f"output={path!r} is a URL.", hint="Write to a local directory, and copy it from there."
-        )
-    output = Path(os.path.realpath(inputs.local_path(path)))
+        results = "" if store is None else layout.results_of(store, job.name)
+        if inputs.is_url(results):
+            root = layout.kept_root(Path.cwd(), job.name)
+            return Place(run_id, _kept(results, run_id), root, kept=True, results=results)
+        beside = layout.kept_root(Path.cwd(), job.name) if work is None else _real(work) / job.name
+        root = Path(results) if results else beside
+        return Place(run_id, _kept(root, run_id), root, kept=True)
+    output = folder_or_url(path)
+    output = _real(output) if isinstance(output, Path) else open_store(output).url
     return Place(run_id, output, layout.work_root(output, work and _real(work)), kept=False)
 
 
@@ -86,71 +96,104 @@ def _real(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def check_output(place: Place, *, overwrite: bool) -> str:
-    """Refuse an output that must not be written to; the digest of the manifest to be replaced.
+@dataclass(frozen=True)
+class Replaced:
+    """The result that a run replaces. Nothing is known of none, and of one that can't be read."""
 
-    Raises OutputExists.
+    digest: str = ""
+    """Of its manifest."""
+    run_id: str = ""
+
+
+def check_output(place: Place, *, overwrite: bool) -> Replaced:
+    """Refuse an output that must not be written to; what is to be replaced there.
+
+    Raises OutputExists, StorageError.
     """
-    with storage_errors("read", place.output):
-        if not place.output.exists():
-            return ""
-        if not place.output.is_dir():
-            raise OutputExists(f"{place.output} is a file.", hint="Give a directory as output.")
-        if (place.output / layout.MANIFEST).exists():
+    output = place.output
+    with storage_errors("read", output):
+        if isinstance(output, Path):
+            if not output.exists():
+                return Replaced()
+            if not output.is_dir():
+                raise OutputExists(f"{output} is a file.", hint="Give a directory as output.")
+        names = manifests.names_at(output)
+        if layout.MANIFEST in names:
             if overwrite:
-                return _digest_of(place.output)
+                return _replaced(output)
             raise OutputExists(
-                f"{place.output} already holds a result.",
+                f"{output} already holds a result.",
                 hint="Look at it with `mapreduce show`, give another output, or replace it with --overwrite.",
             )
-        foreign = sorted(p.name for p in place.output.iterdir() if layout.writer_of(p.name) is None)
+        foreign = [name for name in names if layout.writer_of(name) is None]
     if foreign:
         raise OutputExists(
             f"{place.output} holds files that are no result: {', '.join(foreign[:3])}"
             f"{', …' if len(foreign) > 3 else ''}.",
             hint="Give another output, or empty the directory.",
         )
-    return ""
+    return Replaced()
 
 
 def check_apart(place: Place, plan: Plan) -> None:
     """Refuse an output below which input lies: the next run would read its own result. Raises JobError."""
     for file in plan.inputs:
-        path = Path(os.path.realpath(file.uri))
-        if not inputs.is_url(file.uri) and path.is_relative_to(place.output):
+        if _lies_in(file.uri, place.output):
             raise JobError(
                 f"The input {file.uri} lies in the output {place.output}.",
                 hint="Give an output outside of the input.",
             )
 
 
-def _digest_of(output: Path) -> str:
+def _lies_in(uri: str, output: Path | str) -> bool:
+    if isinstance(output, Path):
+        return not inputs.is_url(uri) and _real(Path(uri)).is_relative_to(output)
+    return uri.startswith(f"{output}/")
+
+
+def _replaced(output: Path | str) -> Replaced:
     try:
-        return manifests.load(output).digest
+        manifest = manifests.load(output)
     except ManifestError:  # damaged: that is what --overwrite is for
-        return ""
+        return Replaced()
+    return Replaced(manifest.digest, manifest.run_id)
+
+
+def prepare_output(place: Place) -> None:
+    """Make the output's folder; a bucket must keep what a store promises.
+
+    Raises StorageError, StoreNotSafe.
+    """
+    if isinstance(place.output, Path):
+        with storage_errors("create", place.output, missing=False):
+            make_directory(place.output)
+    else:
+        check_store(place.output_store())
 
 
 # ---------------------------------------------------------------- owning a run's directory
 
 
 @contextmanager
-def run_directory(place: Place, lock: BinaryIO | None = None, *, keep: bool = False) -> Iterator[None]:
+def run_directory(
+    place: Place, lock: BinaryIO | None = None, *, keep: bool = False, replaced: str = ""
+) -> Iterator[None]:
     """Own the run's directory, and remove what other runs have left that ended.
 
-    lock: the directory's, where it is there and held already. When the block ends well the run has
-    ended and its directory goes, unless `keep`. When it fails, what was accepted stays for a run
-    that goes on; where nothing was, nothing stays.
+    lock: the directory's, where it is there and held already. replaced: the run whose result this one
+    replaces. When the block ends well the run has ended and its directory goes, unless `keep`. When it
+    fails, what was accepted stays for a run that goes on; where nothing was, nothing stays.
 
     The lock is the process's: it is free as soon as the process ends, however it ends.
     """
     if lock is None:
         with storage_errors("create", place.directory, missing=False):
             lock = _locked(place.directory)
+    known = {place.run_id, replaced}
     try:
-        with storage_errors("create", place.output, missing=False):
-            make_directory(place.output)
+        prepare_output(place)
         for other in place.root.iterdir():
+            known.add(other.name)
             if other.name != place.run_id:
                 _remove_if_dead(other)
         yield
@@ -161,11 +204,17 @@ def run_directory(place: Place, lock: BinaryIO | None = None, *, keep: bool = Fa
     else:
         _end(place, keep)
     finally:
+        is_folder = isinstance(place.output, Path)
         _remove_unfinished(place)
-        remove_garbage(place.output, lambda run_id: not needs_parts(place, run_id))
-        for empty in (place.output, place.root, *([place.root.parent] if place.kept else [])):
-            with suppress(OSError):
-                empty.rmdir()
+        # Runs of other hosts write to a bucket, of which nothing is known here.
+        remove_garbage(
+            place.output, lambda run_id: (is_folder or run_id in known) and not needs_parts(place, run_id)
+        )
+        is_shared = place.kept or not is_folder  # a directory for many jobs
+        for empty in (place.output, place.root, *([place.root.parent] if is_shared else [])):
+            if isinstance(empty, Path):
+                with suppress(OSError):
+                    empty.rmdir()
         lock.close()
 
 
@@ -189,7 +238,7 @@ def _end(place: Place, keep: bool) -> None:
 
 
 def needs_parts(place: Place, run_id: str) -> bool:
-    """Whether a run to this place may still need what it wrote to the output."""
+    """Whether a run of this host to this place may still need what it wrote to the output."""
     directory = place.root / run_id
     try:
         return directory.exists() and not (directory / layout.ENDED).exists()
@@ -198,7 +247,12 @@ def needs_parts(place: Place, run_id: str) -> bool:
 
 
 def claim_output(place: Place) -> None:
-    """Say beside the output that a run writes there which has its data elsewhere. Raises StorageError."""
+    """Say beside the output that a run writes there which has its data elsewhere. Raises StorageError.
+
+    In a bucket nobody removes what others have written, so nobody need be told.
+    """
+    if not isinstance(place.output, Path):
+        return
     with storage_errors("create", place.directory, missing=False):
         make_directory(place.directory)
         (place.directory / layout.ELSEWHERE).touch()
@@ -206,6 +260,8 @@ def claim_output(place: Place) -> None:
 
 def release_output(place: Place) -> None:
     """The run writes there no more. May be repeated."""
+    if not isinstance(place.output, Path):
+        return
     (place.directory / layout.ELSEWHERE).unlink(missing_ok=True)
     for empty in (place.directory, place.root):
         with suppress(OSError):
@@ -277,27 +333,43 @@ def _remove_directory(directory: Path) -> None:
 
 def _remove_unfinished(place: Place) -> None:
     """Remove what the run's workers, which have ended, were writing to the output."""
+    if not isinstance(place.output, Path):
+        return
     with suppress(OSError):
         for path in place.output.iterdir():
             if layout.is_unfinished(path.name) and layout.writer_of(path.name) == place.run_id:
                 path.unlink(missing_ok=True)
 
 
-def remove_garbage(output: Path, has_ended: Callable[[str], bool]) -> None:
+def remove_garbage(output: Path | str, has_ended: Callable[[str], bool]) -> None:
     """Remove what runs that have ended wrote to an output and its manifest does not name.
 
     The manifest is read last: a run publishes before it ends, so what it names is then known. What can't
     be removed now is left to the next run.
     """
-    with suppress(OSError, StorageError):
-        writers = {path: layout.writer_of(path.name) for path in output.iterdir()}
-        ended = [path for path, writer in writers.items() if writer and has_ended(writer)]
-        try:
-            named = manifests.names_of_files(output) if ended else set()
-        except ManifestError:
-            if (output / layout.MANIFEST).exists():  # and can't be read: it may name anything
-                return
-            named = set()
-        for path in ended:
-            if path.name not in named:
-                path.unlink(missing_ok=True)
+    with suppress(OSError, StorageError, ManifestError):
+        writers = {name: layout.writer_of(name) for name in manifests.names_at(output)}
+        ended = {name for name, writer in writers.items() if writer and has_ended(writer)}
+        for name in sorted(ended - named_at(output)) if ended else []:
+            remove_at(output, name)
+
+
+def named_at(output: Path | str) -> set[str]:
+    """The files that an output's manifest names; none without one.
+
+    Raises ManifestError for one that can't be read: it may name anything.
+    """
+    try:
+        return manifests.names_of_files(output)
+    except ManifestError:
+        if layout.MANIFEST in manifests.names_at(output):
+            raise
+        return set()
+
+
+def remove_at(output: Path | str, name: str) -> None:
+    """Remove a file of an output; a missing one is no error. Raises OSError, StorageError."""
+    if isinstance(output, Path):
+        (output / name).unlink(missing_ok=True)
+    else:
+        open_store(output).delete(name)

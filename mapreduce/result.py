@@ -13,10 +13,12 @@ from mapreduce.datasets import Csv, JsonLines, Kept, Parquet, Text
 from mapreduce.datasets.compression import compression_of_suffix
 from mapreduce.datasets.decompression import decompress
 from mapreduce.datasets.naming import unnamed, with_tuple_keys
-from mapreduce.errors import ManifestError
+from mapreduce.errors import JobError, ManifestError
 from mapreduce.manifest import load
 from mapreduce.model import Delivery, Manifest, Part, Status
 from mapreduce.protocols import Output
+from mapreduce.store import open_store
+from mapreduce.store.urls import folder_or_url
 from mapreduce.tabular import data_frame, demand
 
 if TYPE_CHECKING:
@@ -50,25 +52,36 @@ class JobResult:
 
     def __init__(
         self,
-        path: Path,
+        place: Path | str,
         manifest: Manifest,
         output: Output | None = None,
         deliveries: tuple[Delivery, ...] = (),
     ) -> None:
-        self.path = path
-        """The directory of manifest and parts."""
+        self.place = place
+        """Where manifest and parts lie: a folder, or the URL of one in a bucket."""
         self.manifest = manifest
         self.deliveries = deliveries
         """What became of telling each sink."""
         self._output = output
 
     @classmethod
-    def load(cls, directory: str | Path) -> JobResult:
-        """The result in a directory. Raises ManifestError."""
-        return cls(Path(directory), load(Path(directory)))
+    def load(cls, place: str | Path) -> JobResult:
+        """The result in a folder, or at a URL. Raises ManifestError, StorageError."""
+        where = folder_or_url(place)
+        return cls(where, load(where))
 
     def __repr__(self) -> str:
-        return f"<JobResult {self.manifest.job} {self.status.value}: {len(self.parts)} parts in {self.path}>"
+        return f"<JobResult {self.manifest.job} {self.status.value}: {len(self.parts)} parts in {self.place}>"
+
+    @property
+    def path(self) -> Path:
+        """The folder of manifest and parts. Raises JobError for a result in a bucket."""
+        if isinstance(self.place, Path):
+            return self.place
+        raise JobError(
+            f"The result lies in a bucket, at {self.place}, and has no path.",
+            hint="Iterate it, take part_bytes() of its parts, or open its `place` with fsspec.",
+        )
 
     @property
     def status(self) -> Status:
@@ -124,13 +137,18 @@ class JobResult:
         return self.to_polars().to_pandas()
 
     def part_bytes(self, part: Part) -> bytes:
-        """The verified bytes of one part, as they are stored. Raises ManifestError."""
+        """The verified bytes of one part, as they are stored. Raises ManifestError, StorageError."""
+        name = Path(part.name).name
         try:
-            data = (self.path / Path(part.name).name).read_bytes()
+            if isinstance(self.place, Path):
+                data = (self.place / name).read_bytes()
+            else:
+                data = open_store(self.place).read(name)
         except OSError as error:
             raise ManifestError(
-                f"{part.name} can't be read: {error.strerror}.", hint=f"Run `mapreduce verify {self.path}`."
+                f"{part.name} can't be read: {error.strerror or 'it is missing'}.",
+                hint=f"Run `mapreduce verify {self.place}`.",
             ) from error
         if sha256(data) != part.digest:
-            raise ManifestError(f"{part.name} has changed.", hint=f"Run `mapreduce verify {self.path}`.")
+            raise ManifestError(f"{part.name} has changed.", hint=f"Run `mapreduce verify {self.place}`.")
         return data

@@ -34,6 +34,7 @@ from mapreduce.shuffle.segments import SegmentWriter, content_digest
 from mapreduce.sifting import LISTED, Sieve
 from mapreduce.store import layout, open_store
 from mapreduce.store.local import storage_errors
+from mapreduce.store.urls import folder_or_url
 
 
 class Workbench:
@@ -53,7 +54,7 @@ class Workbench:
         self.shards: int = setup["shards"]
         self._folder = Path(setup["run"])
         self.store = open_store(setup.get("store") or self._folder, who="worker")
-        self.parts = open_store(Path(setup["output"]), self.run_id, "worker")
+        self.parts = open_store(folder_or_url(setup["output"]), self.run_id, "worker")
         self._last_record = last_record
 
     def run(self, request: dict[str, Any], report: Report) -> Result:

@@ -80,7 +80,7 @@ def _shown(result: JobResult, log: Path) -> list[str]:
     from mapreduce.rows import leading
     from mapreduce.store import layout
 
-    where = visible(shown_path(result.path))
+    where = visible(shown_path(result.place))
     return [
         f"The {_ROWS} busiest pages of {visible(shown_path(log))}",
         "",

@@ -63,8 +63,8 @@ class Outlook:
     workers: int
     taken: str
     """Why the output can't be written to; "" if it can."""
-    free: int
-    """Bytes free on the output's disk."""
+    free: int | None
+    """Bytes free on the output's disk; None: it is a bucket."""
     free_work: int
     """Bytes free on the disk of the run's own files."""
 
@@ -119,7 +119,7 @@ class Outlook:
             ("workers", f"{self.workers:,}"),
             ("output", self._output()),
             *([("", visible(self.taken))] if self.taken else []),
-            ("", self._space(self.free)),
+            *([] if self.free is None else [("", self._space(self.free))]),
             ("work", f"{visible(shown_path(self.place.root))}, while it runs"),
             ("", self._space(self.free_work)),
         ]
@@ -197,7 +197,7 @@ def look_ahead(job: Job, *, workers: int | None, limit: int | None, work: Path |
         place=place,
         workers=min(workers or host.processors(), useful),
         taken=taken,
-        free=_free(place.output),
+        free=_free(place.output) if isinstance(place.output, Path) else None,
         free_work=_free(place.root),
     )
 

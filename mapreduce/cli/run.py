@@ -196,4 +196,4 @@ def document(result: JobResult) -> dict[str, Any]:
     """The facts of a run: where the result is, the manifest's fields, and who was told."""
     from mapreduce.codec import to_plain
 
-    return {"path": str(result.path), "deliveries": to_plain(result.deliveries), **to_plain(result.manifest)}
+    return {"path": str(result.place), "deliveries": to_plain(result.deliveries), **to_plain(result.manifest)}

@@ -76,13 +76,13 @@ def _show_files(result: JobResult, as_json: bool) -> None:
     from mapreduce.units import show_size
 
     if as_json:
-        console.say_json({"path": str(result.path), "files": to_plain(result.parts)})
+        console.say_json({"path": str(result.place), "files": to_plain(result.parts)})
         return
     rows = [
         {"file": part.name, "records": part.records, "size": show_size(part.size)} for part in result.parts
     ]
     size = show_size(sum(part.size for part in result.parts))
-    for line in _header(result, f"{count(len(rows), 'file')}, {size}, in {result.path}"):
+    for line in _header(result, f"{count(len(rows), 'file')}, {size}, in {result.place}"):
         console.say(line)
     width = console.width(sys.stdout)
     listed = table(Leading(rows, None, "first", len(rows)), separators=width is not None)
@@ -103,7 +103,7 @@ def rendered(chosen: Leading, *, chart: bool) -> list[str]:
 def _document(result: JobResult, chosen: Leading) -> dict[str, Any]:
     manifest = result.manifest
     return {
-        "path": str(result.path),
+        "path": str(result.place),
         "job": manifest.job,
         "run_id": manifest.run_id,
         "status": manifest.status.value,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,8 +21,9 @@ def verify(directory: str, as_json: bool) -> int:
     """Check that every file of a result is what its manifest says, and that there is no other."""
     from mapreduce import manifest as manifests
     from mapreduce.cli import console
+    from mapreduce.store.urls import folder_or_url
 
-    manifest, findings = manifests.verify(Path(directory))
+    manifest, findings = manifests.verify(folder_or_url(directory))
     if as_json:
         console.say_json(_document(directory, manifest, findings))
     else:

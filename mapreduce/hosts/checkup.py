@@ -19,8 +19,9 @@ from mapreduce.errors import InputError, MapReduceError, StorageError
 from mapreduce.hosts.jobs import Cluster, Spec, version_difference
 from mapreduce.model import InputFile
 from mapreduce.protocols import Capabilities, Store
-from mapreduce.store import inputs, layout
-from mapreduce.store.probe import Finding, probe
+from mapreduce.store import inputs, layout, open_store
+from mapreduce.store.probe import Finding, check_store, probe
+from mapreduce.store.urls import folder_or_url
 
 SAMPLE = 16
 """So many files of a run's input are looked at, the first and the last among them."""
@@ -150,7 +151,7 @@ def _run(cluster: Cluster, run_id: str) -> RunCheck:
     problems = [
         version_difference(spec.versions, manifests.versions()),
         *(source_problem(file, spec) for file in looked_at),
-        output_problem(Path(spec.output)),
+        output_problem(folder_or_url(spec.output)),
     ]
     return RunCheck(run_id, spec.job, len(files), len(looked_at), tuple(filter(None, problems)))
 
@@ -178,8 +179,14 @@ def source_problem(file: InputFile, spec: Spec) -> str:
     return ""
 
 
-def output_problem(output: Path) -> str:
+def output_problem(output: Path | str) -> str:
     """Why nothing can be written to an output here; ""."""
+    if not isinstance(output, Path):
+        try:
+            check_store(open_store(output))
+        except MapReduceError as error:
+            return f"The output {output} can't be written to: {error.message}"
+        return ""
     try:
         with tempfile.TemporaryFile(dir=output):
             return ""

@@ -27,10 +27,11 @@ from mapreduce.errors import ManifestError, SignatureError, WorkDamaged
 from mapreduce.hosts.jobs import Cluster, Spec
 from mapreduce.hosts.leadership import CLEANED, ENDED, has_ended, leader
 from mapreduce.hosts.watching import Seen, watch
-from mapreduce.place import place_at, release_output
+from mapreduce.place import named_at, place_at, release_output, remove_at
 from mapreduce.protocols import Store
 from mapreduce.store import layout
 from mapreduce.store.local import remove_empty, storage_errors, unfinished_files
+from mapreduce.store.urls import folder_or_url
 
 
 @dataclass(frozen=True)
@@ -169,13 +170,15 @@ def _leftover(cluster: Cluster, look: _Look, seen: Seen | None) -> Leftover:
     if look.spec is None:
         return Leftover(look.run, stays=look.problem)
     store = cluster.of_run(look.run)
-    files = [*cluster.unfinished(look.run), *_parts(look)]
+    unfinished, parts = cluster.unfinished(look.run), _parts(look)
     names = _removable(store)
-    folder = cluster.folder
+    folder, output = cluster.folder, folder_or_url(look.spec.output)
     size = None
-    if folder is not None:
-        size = _size([*files, *(folder / layout.in_job(look.run, name) for name in names)])
-    return Leftover(look.run, look.spec.job, len(names), len(files), size, _why_it_stays(store, look, seen))
+    if folder is not None and isinstance(output, Path):
+        stored = [folder / layout.in_job(look.run, name) for name in names]
+        size = _size([*unfinished, *(output / part for part in parts), *stored])
+    files = len(unfinished) + len(parts)
+    return Leftover(look.run, look.spec.job, len(names), files, size, _why_it_stays(store, look, seen))
 
 
 def _why_it_stays(store: Store, look: _Look, seen: Seen | None) -> str:
@@ -190,23 +193,23 @@ def _why_it_stays(store: Store, look: _Look, seen: Seen | None) -> str:
     return ""
 
 
-def _parts(look: _Look) -> list[Path]:
+def _parts(look: _Look) -> list[str]:
     """What the run wrote to its output, and no manifest names."""
     if look.spec is None:
         return []
-    output = Path(look.spec.output)
+    output = folder_or_url(look.spec.output)
     with storage_errors("list", output):
         try:
-            found = [path for path in output.iterdir() if layout.writer_of(path.name) == look.run]
+            found = {name for name in manifests.names_at(output) if layout.writer_of(name) == look.run}
         except (FileNotFoundError, NotADirectoryError):
             return []
-    try:
-        named = manifests.names_of_files(output) if found else set()
-    except ManifestError:
-        if look.is_published or (output / layout.MANIFEST).exists():  # and it may have named anything
+        try:
+            named = named_at(output) if found else set()
+        except ManifestError:  # it may name anything
             return []
-        named = set()
-    return [path for path in found if path.name not in named]
+        if look.is_published and not named:  # its manifest was there, and may have named anything
+            return []
+    return sorted(found - named)
 
 
 def _size(paths: Iterable[Path]) -> int:
@@ -249,18 +252,25 @@ def _remove(cluster: Cluster, look: _Look, leftover: Leftover) -> Leftover:
     if not look.has_ended and not fence(store):
         return replace(leftover, stays="its result was decided just now")
     cluster.close(look.run)
-    for path in [*cluster.unfinished(look.run), *_parts(look)]:
+    for path in cluster.unfinished(look.run):
         with storage_errors("delete", path, missing=False):
             path.unlink(missing_ok=True)
     if look.spec:
-        release_output(place_at(Path(look.spec.output), look.run))
-    if look.spec and not look.is_published:
-        with suppress(OSError):  # it was there before, or others write to it
-            Path(look.spec.output).rmdir()
+        _remove_from_output(look, folder_or_url(look.spec.output))
     erase(store)
     if cluster.folder is not None:
         remove_empty(cluster.folder / layout.in_job(look.run))
     return leftover
+
+
+def _remove_from_output(look: _Look, output: Path | str) -> None:
+    for name in _parts(look):
+        with storage_errors("delete", layout.shown(str(output), name), missing=False):
+            remove_at(output, name)
+    if isinstance(output, Path) and not look.is_published:
+        with suppress(OSError):  # it was there before, or others write to it
+            output.rmdir()
+    release_output(place_at(output, look.run))
 
 
 def _remove_other(cluster: Cluster, name: str) -> None:

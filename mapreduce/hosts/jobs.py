@@ -41,7 +41,7 @@ class Spec:
     run_id: str
     job: str
     output: str
-    """The folder of the result."""
+    """The folder of the result, or its URL."""
     shards: int
     code: str
     """sha256 of the pickled job."""
@@ -103,7 +103,9 @@ class Cluster:
 
     # ------------------------------------------------------------ runs
 
-    def submit(self, plan: Plan, output: Path, payload: bytes, invocation: Invocation | None = None) -> None:
+    def submit(
+        self, plan: Plan, output: Path | str, payload: bytes, invocation: Invocation | None = None
+    ) -> None:
         """Lay a run down. Hosts find it when this has returned."""
         store = self.of_run(plan.run_id)
         spec = Spec(plan.run_id, plan.job, str(output), plan.shards, sha256(payload), os.getcwd())

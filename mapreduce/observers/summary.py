@@ -42,7 +42,7 @@ def summary(result: JobResult) -> list[str]:
     """Job, status and time; records, pairs, groups, bytes; functions against engine; where it lies."""
     manifest = result.manifest
     status = manifest.status.value.lower().replace("_", " ")
-    told = [*facts(manifest), ("result", f"{visible(shown_path(result.path))} ({_parts(result)})")]
+    told = [*facts(manifest), ("result", f"{visible(shown_path(result.place))} ({_parts(result)})")]
     if sinks := [visible(delivery.sink) for delivery in result.deliveries if delivery.delivered]:
         told.append(("told", ", ".join(sinks)))
     return [
@@ -55,7 +55,9 @@ def _parts(result: JobResult) -> str:
     return count(len(result.parts), "part")
 
 
-def shown_path(path: Path) -> str:
-    """A path as one would type it here: relative where that is shorter."""
+def shown_path(path: Path | str) -> str:
+    """A path as one would type it here: relative where that is shorter; a URL as it is."""
+    if isinstance(path, str):
+        return path
     relative = os.path.relpath(path)
     return relative if not relative.startswith("..") else str(path)

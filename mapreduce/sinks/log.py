@@ -29,7 +29,7 @@ class Log:
             len(result.parts),
             show_size(totals.bytes_out),
             result.manifest.seconds["total"],
-            _one_line(str(result.path)),
+            _one_line(str(result.place)),
         )
 
 

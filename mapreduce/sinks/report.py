@@ -57,7 +57,7 @@ class ReportFile:
     def deliver(self, result: JobResult, key: str) -> None:
         """Write the report; the same result gives the same bytes. Raises SinkError, StorageError."""
         target = Path(os.path.abspath(self.path))
-        if target.is_relative_to(os.path.abspath(result.path)):
+        if isinstance(result.place, Path) and target.is_relative_to(os.path.abspath(result.place)):
             raise SinkError(
                 f"{self.path} lies in the output's directory, where only parts belong.",
                 hint="Write the report beside it.",

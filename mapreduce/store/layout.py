@@ -5,7 +5,8 @@
   _set-aside-00000-<run>-<nonce>.jsonl   bad records of a map attempt
   _manifest.json                   makes the parts that it names visible
   _sinks/<run>/<sink>.json         a sink was told
-<beside the output>/.<output>.mapreduce/<run>/, or <work>/<output>-<digest of its path>/<run>/
+<beside the output>/.<output>.mapreduce/<run>/, or <work>/<output>-<digest of its path>/<run>/; of an output
+in a bucket .mapreduce/<output>-<digest of its URL>/<run>/
   lock                             held while the run's coordinator lives
   plan/000001                      what is to be done; a higher number replaces a lower one
   log/000001.000001                results that were accepted: session, entry
@@ -21,6 +22,7 @@ on a store that hosts share
   open/<run>                       there while the run has not ended
   open/ask-<token>                 a question to all hosts, where they look anyway: what is it like there?
   answer/<token>/<host>            a host's answer
+  results/<job>/<run>/output/      the result of a job without output
   jobs/<run>/                      as a run's own directory, and also
   spec, code                       what hosts must know, signed, and the job
   coord/000001                     who leads: the highest epoch; log entries bear it as their session
@@ -41,6 +43,7 @@ from pathlib import Path
 
 MANIFEST = "_manifest.json"
 RESULT = "result"
+RESULTS = "results"
 COMMIT = "result/_COMMIT"
 ENDED = "result/_ENDED"
 ELSEWHERE = "elsewhere"
@@ -147,19 +150,26 @@ def sink_mark(run_id: str, sink: str) -> str:
     return f"{SINKS}/{run_id}/{sink}.json"
 
 
-def work_root(output: Path, work: Path | None = None) -> Path:
-    """The directory of all runs that write to `output`: in `work`, or beside it and hidden from globs."""
-    if work is None:
+def work_root(output: Path | str, work: Path | None = None) -> Path:
+    """The directory of all runs that write to `output`: in `work`, or beside it and hidden from globs.
+
+    Beside a URL there is none: of runs that write there it is in the current directory.
+    """
+    if work is None and isinstance(output, Path):
         return output.parent / f".{output.name}.mapreduce"
-    return (
-        work
-        / f"{output.name}-{hashlib.sha256(str(output).encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
-    )
+    name = output.name if isinstance(output, Path) else output.rpartition("/")[2]
+    digest = hashlib.sha256(str(output).encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    return (work or Path.cwd() / ".mapreduce") / f"{name}-{digest}"
 
 
 def kept_root(directory: Path, job: str) -> Path:
     """Where runs of a job without output keep their results."""
     return directory / ".mapreduce" / job
+
+
+def results_of(store: str, job: str) -> str:
+    """Where, on a store that hosts share, runs of a job without output keep their results."""
+    return f"{store.rstrip('/')}/{RESULTS}/{job}"
 
 
 # ---------------------------------------------------------------- on a store that hosts share

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import glob
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
+from itertools import accumulate
+from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from mapreduce.errors import InputDenied, InputError, InputMissing, JobError, MapReduceError
+from mapreduce.store import layout
 from mapreduce.store.profiles import load_profile, without_secrets
 
 
 def is_url(path: str) -> bool:
     """Whether a path belongs to fsspec."""
     return "://" in path
+
+
+def folder_or_url(place: Path | str) -> Path | str:
+    """Where a result lies: the URL of a bucket as it is, anything else as a folder."""
+    if isinstance(place, Path):
+        return place
+    local = place.removeprefix("file://")
+    return place if is_url(local) else Path(local)
 
 
 def refuse_password(path: str) -> None:
@@ -77,13 +90,18 @@ def input_error(path: str, error: OSError, profile: dict[str, Any] | None = None
 
 
 def expand_url(url: str, profile: str = "") -> list[str]:
-    """The files that a URL, a pattern or a directory means; names with `_` or `.` in front are left out."""
+    """The files that a URL, a pattern or a directory means; names with `_` or `.` in front are left out.
+
+    Of a result it is what its manifest names.
+    """
     files, path = filesystem(url, profile)
     with url_errors(url, profile):
         if glob.has_magic(path):
-            matches = [match for match in files.glob(path) if not files.isdir(match)]
+            found = _as_named(files, files.glob(path))
+            matches = [match for match in found if not files.isdir(match)]
         elif files.isdir(path):
-            matches = [match for match in files.find(path) if not _hidden_below(match, path)]
+            found = _as_named(files, files.find(path))
+            matches = [match for match in found if not _hidden_below(match, path)]
         else:
             return [url]
     _, chain, rest = url.partition("::")
@@ -98,6 +116,33 @@ def hidden(name: str) -> bool:
 
 def _hidden_below(match: str, top: str) -> bool:
     return any(map(hidden, match.removeprefix(top).strip("/").split("/")))
+
+
+def _as_named(files: Any, found: Iterable[str]) -> list[str]:
+    """Of what was found below a folder with a manifest, and of parts anywhere, what a manifest names."""
+    found = list(found)
+    tops = {match.rpartition("/")[0] for match in found if match.endswith(f"/{layout.MANIFEST}")}
+
+    @cache
+    def named(folder: str) -> set[str]:
+        try:
+            parts = json.loads(files.cat_file(f"{folder}/{layout.MANIFEST}"))["parts"]
+            return {f"{folder}/{part['name'].rpartition('/')[2]}" for part in parts}
+        except FileNotFoundError:
+            return set()
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{folder}/{layout.MANIFEST} can't be read ({type(error).__name__}: {error}).",
+                hint="Run `mapreduce verify` on that folder.",
+            ) from error
+
+    def is_visible(match: str) -> bool:
+        folders = list(accumulate(match.split("/")[:-1], "{}/{}".format))
+        is_part = layout.writer_of(match.rpartition("/")[2]) is not None
+        top = next(filter(tops.__contains__, folders), folders[-1] if is_part and folders else None)
+        return top is None or match in named(top)
+
+    return list(filter(is_visible, found))
 
 
 def url_info(url: str, profile: str) -> tuple[int, str]:

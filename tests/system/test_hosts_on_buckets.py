@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import subprocess
 import time
@@ -11,6 +12,10 @@ import pytest
 from commands import LONG, assert_right, environment, kill, new_place, started, told, wait_for
 from servers import Server
 
+from mapreduce import JobResult, run
+from mapreduce import manifest as manifests
+from mapreduce.cli.jobfile import load_job
+from mapreduce.testing import run_sequential
 from mapreduce.testing.logs import write_access_log
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
@@ -54,6 +59,66 @@ def test_hosts_that_share_a_bucket(
         for process in (*hosts, run):
             kill(process)
     assert_right(run.returncode)
+
+
+# ---------------------------------------------------------------- results in the bucket
+
+STAGES = """
+import os
+from mapreduce import Job, JsonLines, Sum, Text
+
+def hits(line):
+    yield line.split('"', 2)[1].split(" ", 2)[1], 1
+
+def sizes(record):
+    yield len(record["key"]), record["value"]
+
+there = os.environ["THERE"]
+job = Job("hits", Text("access.log", split_size=250_000, errors="replace"), hits, Sum(), there, shards=2)
+sums = Job("sums", JsonLines(there), sizes, Sum(), None if there.startswith("s3:") else "sums")
+"""
+
+
+@pytest.mark.parametrize("server", ["moto", "seaweedfs"])
+def test_results_in_the_bucket(
+    server: str, own_folder: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two jobs, one of which reads the other's result; the result of the second is kept with its run."""
+    running: Server = request.getfixturevalue(server)
+    place = new_place()
+    there = f"{place}-hits"
+    Path("job.py").write_text(STAGES)
+    write_access_log(Path("access.log"), 1_000_000)
+    variables = {**environment(), "AWS_ENDPOINT_URL": running.endpoint, "THERE": there}
+    for name in (
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_DEFAULT_REGION",
+        "AWS_ENDPOINT_URL",
+        "THERE",
+    ):
+        monkeypatch.setenv(name, variables[name])
+    hosts = [started(variables, f"told-{n}", "worker", place, "--processes", "1") for n in range(2)]
+    try:
+        runs = [started(variables, "told-hits", "run", "job.py:job", "--on", place)]
+        wait_for(lambda: "joined run" in Path("told-0").read_text(), "a host has joined")
+        kill(hosts[0])
+        assert runs[0].wait(LONG) == 0, told()
+        runs.append(started(variables, "told-sums", "run", "job.py:sums", "--on", place, "--json"))
+        assert runs[1].wait(LONG) == 0, told()
+    finally:
+        for process in (*hosts, *runs):
+            kill(process)
+    hits = JobResult.load(there)
+    assert [hits.part_bytes(part) for part in hits.parts] == run_sequential(load_job("job.py:job")).parts
+    assert manifests.verify(there)[1] == []
+    said = Path("told-sums").read_text()
+    kept = JobResult.load(json.loads(said[said.index("{") :])["path"])
+    assert str(kept.place).startswith(f"{place}/results/sums/")
+    monkeypatch.setenv("THERE", "plain")
+    run(load_job("job.py:job"), on="serial")
+    assert list(kept) == list(run(load_job("job.py:sums"), on="serial"))
+    assert not Path(".mapreduce").exists()
 
 
 # ---------------------------------------------------------------- a storm

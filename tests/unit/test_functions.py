@@ -78,7 +78,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a name of the reduce": ({"key_names": ("a", "n"), "reduce": {"n": Sum()}}, "both have the name 'n'"),
     "a profile of an output": (
         {"output": JsonLines("out", storage_options="any")},
-        "storage_options of an output mean nothing: it is a local directory. Leave them out.",
+        "storage_options of an output mean nothing: it is a folder, or a bucket",
     ),
     "names in text": ({"key_names": ("a", "b"), "output": Text("out")}, "Text has no fields for key_names"),
 }
