@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 def jobs(store: str, everything: bool, key_file: str | None, as_json: bool) -> int:
     """List the runs of a STORE that have not ended, and how far they are.
 
-    A run is queued, mapping, reducing, committed, failed, stopped, ended, or unreadable. Whether somebody is
-    at work on it takes watching: `mapreduce status`.
+    A run is queued, mapping, reducing, committed, failed, stopped, ended, late, or unreadable. Whether
+    somebody is at work on it takes watching: `mapreduce status`.
     """
     from mapreduce.cli import console
     from mapreduce.hosts.jobs import Cluster

@@ -110,7 +110,7 @@ def _coordinator(found: Status) -> str:
     if not facts.epoch:
         return "none has come yet"
     who = f"{facts.epoch}, {facts.coordinator or 'of unknown name'}"
-    if facts.state is State.ENDED:
+    if facts.state in (State.ENDED, State.LATE):
         return f"{who}, was the last one"
     if facts.state in (State.FAILED, State.STOPPED):
         return f"{who}, has ended"
@@ -149,6 +149,8 @@ def _advice(cluster: Cluster, found: Status) -> list[str]:
     again = f"mapreduce resume {cluster.place} {facts.run}"
     if facts.state is State.ENDED:
         return [f"mapreduce show {facts.output}", f"mapreduce clean {cluster.place} {facts.run}"]
+    if facts.state is State.LATE:
+        return [f"mapreduce clean {cluster.place} {facts.run}"]
     if facts.state is State.FAILED:
         return [*filter(None, [facts.error.get("hint", "")]), again]
     if found.answered is None:

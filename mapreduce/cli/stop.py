@@ -58,6 +58,8 @@ def _told(cluster: Cluster, run: str, found: Stopping) -> list[str]:
     again = f"Go on with it: mapreduce resume {cluster.place} {run}"
     if found.outcome is Outcome.ENDED:
         return [f"Run {run} has ended, with a result: there is nothing to stop."]
+    if found.outcome is Outcome.LATE:
+        return [f"Run {run} has ended without a result, because its output had got another run's."]
     if found.outcome is Outcome.ALREADY:
         return [f"Run {run} was stopped before.", again]
     if found.outcome is Outcome.FAILED:

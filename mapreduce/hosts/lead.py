@@ -27,7 +27,7 @@ from mapreduce.coordinator.state import Limits
 from mapreduce.errors import Interrupted, ManifestError, OutputExists, StorageError, Superseded
 from mapreduce.figures import causes
 from mapreduce.hosts.desk import PACE, Desk, Pace
-from mapreduce.hosts.leadership import CLEANED, ENDED, claim, say_end
+from mapreduce.hosts.leadership import CLEANED, ENDED, LATE, claim, say_end
 from mapreduce.job import Job
 from mapreduce.model import AttemptRecord, Manifest, Plan, Progress
 from mapreduce.protocols import Observer, Store
@@ -243,7 +243,7 @@ def _publish(store: Store, parts: Store, there: _Reader, data: bytes, *, overwri
     if found is None or (overwrite and found.digest == manifest.previous):
         manifests.publish(parts, data, overwrite=overwrite)
     elif found.digest != manifest.digest and not overwrite:
-        store.create(layout.ENDED, ENDED)
+        store.create(layout.ENDED, LATE)
         raise OutputExists("The output got a result of another run meanwhile.")
     store.create(layout.ENDED, ENDED)
     return manifest

@@ -17,8 +17,8 @@ from mapreduce.errors import Interrupted, MapReduceError, StorageError, Supersed
 from mapreduce.protocols import Store
 from mapreduce.store import layout
 
-ENDED = b"ended"
-"""What the object says that tells of a run's end."""
+ENDED, LATE = b"ended", b"late"
+"""What the object says that tells of a run's end: LATE if its output had got another run's result."""
 CLEANED = b"cleaned"
 """What stands in the place of the commit when there shall be none any more."""
 STOP, ASKED = b"stop", b"ask"
@@ -56,10 +56,19 @@ def _is_claimed(store: Store, epoch: int) -> bool:
 
 def has_ended(store: Store) -> bool:
     """Whether the run is known to have ended, though nobody has said so to who asks."""
+    return _end_of(store) in (ENDED, LATE)
+
+
+def was_late(store: Store) -> bool:
+    """Whether a run has ended without publishing, because its output had got another run's result."""
+    return _end_of(store) == LATE
+
+
+def _end_of(store: Store) -> bytes:
     try:
-        return store.read(layout.ENDED) == ENDED
+        return store.read(layout.ENDED)
     except FileNotFoundError:
-        return False
+        return b""
 
 
 def superseded(epoch: int, newer: int) -> Superseded:

@@ -9,7 +9,7 @@ from mapreduce.coordinator.log import read_log
 from mapreduce.errors import JobError
 from mapreduce.figures import count
 from mapreduce.hosts.jobs import Cluster
-from mapreduce.hosts.leadership import leader
+from mapreduce.hosts.leadership import leader, was_late
 from mapreduce.hosts.watching import enough, watch
 from mapreduce.resume import Invocation
 
@@ -21,6 +21,11 @@ def invocation_of(cluster: Cluster, run_id: str) -> tuple[Invocation, str]:
     """
     spec, store = cluster.spec(run_id), cluster.of_run(run_id)
     if cluster.is_removed(run_id):
+        if was_late(store):
+            raise JobError(
+                f"Run {run_id} has ended without a result.",
+                hint=f"{spec.output} has another run's.",
+            )
         raise JobError(f"Run {run_id} has ended.", hint=f"Its result is in {spec.output}.")
     invocation = cluster.invocation(run_id)
     if invocation is None:

@@ -10,7 +10,7 @@ from mapreduce.coordinator.log import read_log
 from mapreduce.errors import MapReduceError, SignatureError, WorkDamaged, from_plain
 from mapreduce.figures import causes
 from mapreduce.hosts.jobs import Cluster, version_difference
-from mapreduce.hosts.leadership import has_ended, leader, newest, said_end
+from mapreduce.hosts.leadership import has_ended, leader, newest, said_end, was_late
 from mapreduce.hosts.messages import HostReport
 from mapreduce.hosts.watching import Seen, enough, watch
 from mapreduce.model import AttemptRecord, Kind, TaskId
@@ -32,6 +32,8 @@ class State(StrEnum):
     FAILED = "failed"
     STOPPED = "stopped"
     ENDED = "ended"
+    LATE = "late"
+    """It has ended without publishing: another run's result was in its output first."""
     UNREADABLE = "unreadable"
     """Not signed with the key that is used here, or damaged."""
 
@@ -106,7 +108,7 @@ def _facts(cluster: Cluster, run_id: str) -> Facts:
     epoch = newest(store)
     found = Facts(run_id, State.ENDED, spec.job, spec.output, epoch, leader(store, epoch) if epoch else "")
     if has_ended(store):
-        return found
+        return replace(found, state=State.LATE) if was_late(store) else found
     plan = cluster.plan(run_id)
     tasks = read_log(store).by_task
     found = replace(
@@ -146,8 +148,8 @@ def status(cluster: Cluster, run_id: str, seconds: float | None = None) -> Statu
     found = facts(cluster, run_id)
     if found.state is State.UNREADABLE:
         raise from_plain(found.error)
-    if found.state is State.ENDED:
-        return Status(found, "ended")
+    if found.state in (State.ENDED, State.LATE):
+        return Status(found, phase(found, Seen(found.epoch)))
     store = cluster.of_run(run_id)
     pace = cluster.pace()
     seen = watch(store, pace, enough(pace, store.capabilities) if seconds is None else seconds)
@@ -171,6 +173,8 @@ def phase(found: Facts, seen: Seen) -> str:
     """How far a run is, and what it waits for, in words."""
     if found.state in (State.ENDED, State.FAILED, State.STOPPED):
         return found.state.value
+    if found.state is State.LATE:
+        return "ended without a result: its output had got another run's"
     if found.state is State.COMMITTED:
         return "committed, not yet published"
     if seen.answer is None:

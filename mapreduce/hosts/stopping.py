@@ -10,7 +10,7 @@ from enum import StrEnum
 from mapreduce.coordinator.loop import DRAIN_SECONDS
 from mapreduce.hosts.desk import Pace
 from mapreduce.hosts.jobs import Cluster
-from mapreduce.hosts.leadership import has_ended, leader, newest, request_stop, said_end
+from mapreduce.hosts.leadership import has_ended, leader, newest, request_stop, said_end, was_late
 from mapreduce.hosts.watching import watch
 
 
@@ -23,6 +23,8 @@ class Outcome(StrEnum):
     """It had failed by itself, or failed before it saw the request."""
     ENDED = "ended"
     """It has its result."""
+    LATE = "late"
+    """It has ended without one: its output had got another run's."""
     FOLLOWED = "followed"
     """Another coordinator leads it now, which was not asked to stop."""
     SILENT = "silent"
@@ -76,7 +78,7 @@ def stop(
 
     while True:
         if has_ended(store):
-            return came_of_it(Outcome.ENDED)
+            return came_of_it(Outcome.LATE if was_late(store) else Outcome.ENDED)
         epoch = epoch or newest(store)
         if epoch and (error := said_end(store, epoch)) is not None:
             if error:

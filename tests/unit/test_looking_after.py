@@ -8,9 +8,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from mapreduce.errors import Interrupted, JobError, StorageError, Superseded, UserFunctionError
-from mapreduce.hosts import messages
+from mapreduce import Job, Records, Sum, run
+from mapreduce.cli.app import main
+from mapreduce.errors import (
+    Interrupted,
+    JobError,
+    OutputExists,
+    StorageError,
+    Superseded,
+    UserFunctionError,
+)
+from mapreduce.hosts import lead, messages
 from mapreduce.hosts.asking import Answering, ask, compared
 from mapreduce.hosts.checkup import (
     SAMPLE,
@@ -36,9 +46,13 @@ from mapreduce.hosts.leadership import (
     say_end,
 )
 from mapreduce.hosts.messages import HostReport
+from mapreduce.hosts.resuming import invocation_of
 from mapreduce.hosts.signed import SignedStore
+from mapreduce.hosts.status import State, facts, status
+from mapreduce.hosts.stopping import Outcome, stop
 from mapreduce.hosts.watching import watch
-from mapreduce.model import InputFile
+from mapreduce.model import InputFile, Plan
+from mapreduce.plan import make_plan
 from mapreduce.protocols import Capabilities
 from mapreduce.store import layout
 from mapreduce.store.local import LocalStore, remove_empty, unfinished_files
@@ -237,14 +251,52 @@ def test_a_run_is_named_by_its_beginning(own_folder: Path) -> None:
     own_folder.chmod(0o700)
     cluster = Cluster(str(own_folder), None)
     other = RUN.replace("4", "5")
-    for run in (RUN, other):
-        cluster.store.put(layout.open_name(run), b"")
+    for run_id in (RUN, other):
+        cluster.store.put(layout.open_name(run_id), b"")
     cluster.store.put(layout.in_job("20270101T000000-00000000", layout.SPEC), b"")
     assert cluster.named("20261126T14") == RUN
     assert cluster.named("2027") == "20270101T000000-00000000", "one that has ended"
     for begin, message in (("2026", "may be any of"), ("2028", "There is no run")):
         with pytest.raises(JobError, match=message):
             cluster.named(begin)
+
+
+# ---------------------------------------------------------------- a run that came too late
+
+
+def made(name: str, output: str) -> Plan:
+    job = Job(name, Records(["a", "b"]), lambda word: [(word, 1)], Sum(), output)
+    run(job, on="serial")
+    return make_plan(job, RUN)
+
+
+def test_a_run_whose_output_got_another_result_says_so(own_folder: Path) -> None:
+    made("first", "out")
+    plan = made("second", "elsewhere")
+    cluster_folder = own_folder / "cluster"
+    cluster_folder.mkdir(mode=0o700)
+    cluster = Cluster(str(cluster_folder), None)
+    cluster.submit(plan, own_folder / "out", b"")
+    store, parts = cluster.of_run(RUN), LocalStore(own_folder / "out")
+    claim(store, "nonce", "vm:1")
+    with pytest.raises(OutputExists):
+        lead._publish(
+            store,
+            parts,
+            lead._Reader(parts, time.sleep, 0.0),
+            Path("elsewhere/_manifest.json").read_bytes(),
+            overwrite=False,
+        )
+    assert facts(cluster, RUN).state is State.LATE
+    assert "ended without a result" in status(cluster, RUN).phase
+    assert stop(cluster, RUN).outcome is Outcome.LATE
+    store.delete(layout.plan_name(1))
+    with pytest.raises(JobError, match="has ended without a result"):
+        invocation_of(cluster, RUN)
+    for command in ("status", "stop"):
+        told = CliRunner().invoke(main, [command, str(cluster_folder), RUN])
+        assert "without a result" in " ".join(told.output.split())
+        assert "mapreduce show" not in told.output
 
 
 # ---------------------------------------------------------------- checking
