@@ -27,7 +27,7 @@ EXPECTED = [
     *(f"call {call}" for call in ("create", "new file", "read", "list", "delete")),
     *("map done", "reduce done", "attempt crashed", "attempt raised", "actor killed"),
     *(f"attempt failed by {error}" for error in ("SegmentError", "StorageError")),
-    *(f"actor ended by {error}" for error in ("Superseded", "StorageError")),
+    *(f"actor ended by {error}" for error in ("Superseded", "StorageError", "Interrupted")),
     "host left: its coordinator has ended",
     "host left: it has ended",
     "host left: this host leaves",

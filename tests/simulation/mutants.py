@@ -157,6 +157,18 @@ MUTANTS = [
         "return False",
     ),
     Mutant(
+        "a request to stop is for whoever leads",
+        "hosts/leadership.py",
+        "    return layout.stop_name(epoch) in names and _says(store, layout.stop_name(epoch), STOP)\n",
+        "    return any(name.endswith('.stop') for name in names)\n",
+    ),
+    Mutant(
+        "a coordinator that was stopped says that the run has ended",
+        "hosts/lead.py",
+        "            say_end(store, epoch, error)\n",
+        "            store.create(layout.ENDED, ENDED)\n",
+    ),
+    Mutant(
         "orders are written under one name",
         "hosts/desk.py",
         "        host.sent += 1\n",

@@ -14,10 +14,12 @@ from mapreduce import manifest as manifests
 from mapreduce.codec import from_plain, unseal
 from mapreduce.coordinator.log import Acceptance
 from mapreduce.coordinator.state import Limits
+from mapreduce.errors import Interrupted
 from mapreduce.hosts import messages
 from mapreduce.hosts.agent import Agent, Identity
 from mapreduce.hosts.desk import Pace
 from mapreduce.hosts.lead import Surroundings, lead
+from mapreduce.hosts.leadership import newest, request_stop
 from mapreduce.hosts.messages import HostReport, Orders
 from mapreduce.model import Manifest, TaskId
 from mapreduce.result import JobResult
@@ -48,6 +50,7 @@ NEMESES = (
     "freeze host",
     "freeze coordinator",
     "ask host to leave",
+    "stop coordinator",
     "rival",
     "lose data",
     "step clock",
@@ -95,7 +98,8 @@ class Setting:
         rng = random.Random(f"setting {seed}")
         kind = rng.random()
         if kind < 0.4:
-            deeds = {"kill coordinator": rng.choice([1.0, 3.0])} if kind >= 0.1 else {}
+            deed = rng.choice(["kill coordinator", "kill coordinator", "stop coordinator"])
+            deeds = {deed: rng.choice([1.0, 3.0])} if kind >= 0.1 else {}
             maps, shards = rng.randint(2, 12), rng.randint(1, 3)
             seconds, salted = rng.choice([0.05, 0.5]), rng.random() < 0.5
             tasks = Tasks(shards, salted=salted, seconds=seconds, even=True)
@@ -269,6 +273,8 @@ class Story:
             self._add_coordinator()
         elif deed == "lose data":
             self._lose_data()
+        elif deed == "stop coordinator":
+            self.world.spawn("stopper", self._ask_to_stop)
         elif deed == "step clock":
             for actor in (*hosts, *coordinators):
                 actor.wrong_by += rng.choice([-3600.0, 0.0, 3600.0])
@@ -283,6 +289,11 @@ class Story:
                 victim.frozen_until = self.world.now + rng.uniform(0, 3 * PACE.dead)
         self.world.count(f"deed {deed}")
         self.world.later(rng.expovariate(1 / mean), partial(self._strike, deed, mean))
+
+    def _ask_to_stop(self, actor: Actor) -> None:
+        store = self._store(RUNS, actor)
+        if epoch := newest(store):
+            request_stop(store, epoch)
 
     def _lose_data(self) -> None:
         names = [name for name in self.bucket.objects if name.startswith(f"{RUNS}/{layout.DATA}/")]
@@ -352,8 +363,16 @@ class Story:
             alive = [actor.name for actor in (*self._hosts, *self._coordinators) if actor.alive]
             raise Violated(f"it is not over after {self.world.now:.0f} s: {', '.join(alive)} still at it")
         for actor in self._coordinators:
-            if actor.error and type(actor.error).__name__ not in ("Superseded", "StorageError"):
+            if actor.error and type(actor.error).__name__ not in (
+                "Superseded",
+                "StorageError",
+                "Interrupted",
+            ):
                 raise Violated(f"{actor.name} ended by {actor.error!r}") from actor.error
+        stopped = sum(isinstance(actor.error, Interrupted) for actor in self._coordinators)
+        asked = sum(name.endswith(".stop") for name in self.bucket.objects)
+        if stopped > asked:
+            raise Violated(f"{stopped} coordinators have stopped, and {asked} were asked to")
         given = {manifest.digest for manifest in self._manifests()}
         data = self.bucket.objects.get(f"{OUTPUT}/{layout.MANIFEST}")
         if data is None or data != self.bucket.objects.get(f"{RUNS}/{layout.COMMIT}"):
