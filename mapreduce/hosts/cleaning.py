@@ -105,6 +105,7 @@ def clean(
     open_runs = cluster.open_runs()
     before = [_look(cluster, run, is_open=run in open_runs) for run in runs]
     wanted = [look for look in before if run_id or everything or not look.is_open]
+    wanted += _half_submitted(cluster) if run_id is None else []
     others = set(_others(cluster)) if run_id is None else set()
     seconds = cluster.pace().dead + cluster.store.capabilities.listed_after
     seen = {
@@ -143,6 +144,7 @@ class _Look:
     is_published: bool = False
     """For certain: its result is not only decided."""
     problem: str = ""
+    """Why it can't be read."""
 
 
 def _look(cluster: Cluster, run: str, *, is_open: bool) -> _Look:
@@ -157,6 +159,15 @@ def _look(cluster: Cluster, run: str, *, is_open: bool) -> _Look:
     return _Look(run, frozenset(store.list()), spec, is_open, ended, ended and commit not in (b"", CLEANED))
 
 
+def _half_submitted(cluster: Cluster) -> list[_Look]:
+    """Runs whose submitter was killed, or is at it now, before hosts could find them."""
+    return [
+        _Look(run, frozenset(names))
+        for run, names in cluster.runs_and_names().items()
+        if not {layout.SPEC, layout.ENDED} & names
+    ]
+
+
 def _commit(store: Store) -> bytes:
     """What the commit holds; b"": there is none."""
     try:
@@ -167,18 +178,18 @@ def _commit(store: Store) -> bytes:
 
 def _leftover(cluster: Cluster, look: _Look, seen: Seen | None) -> Leftover:
     """What is there of a run that was looked at before, and whether it has been quiet since."""
-    if look.spec is None:
+    if look.problem:
         return Leftover(look.run, stays=look.problem)
     store = cluster.of_run(look.run)
     unfinished, parts = cluster.unfinished(look.run), _parts(look)
     names = _removable(store)
-    folder, output = cluster.folder, folder_or_url(look.spec.output)
+    folder, output = cluster.folder, folder_or_url(look.spec.output) if look.spec else None
     size = None
-    if folder is not None and isinstance(output, Path):
+    if folder is not None and not isinstance(output, str):
         stored = [folder / layout.in_job(look.run, name) for name in names]
-        size = _size([*unfinished, *(output / part for part in parts), *stored])
-    files = len(unfinished) + len(parts)
-    return Leftover(look.run, look.spec.job, len(names), files, size, _why_it_stays(store, look, seen))
+        size = _size([*unfinished, *stored, *(output / part for part in parts if output)])
+    job, files = look.spec.job if look.spec else "", len(unfinished) + len(parts)
+    return Leftover(look.run, job, len(names), files, size, _why_it_stays(store, look, seen))
 
 
 def _why_it_stays(store: Store, look: _Look, seen: Seen | None) -> str:
@@ -233,11 +244,8 @@ def _others(cluster: Cluster) -> list[str]:
 
 def _late(cluster: Cluster) -> list[str]:
     """What was written to runs after they were removed."""
-    runs: dict[str, set[str]] = {}
-    for run, name in filter(None, map(layout.name_in_job, cluster.store.list(layout.JOBS))):
-        runs.setdefault(run, set()).add(name)
     found = []
-    for run, names in runs.items():
+    for run, names in cluster.runs_and_names().items():
         if layout.SPEC not in names and layout.ENDED in names and _commit(cluster.of_run(run)) == CLEANED:
             found += [layout.in_job(run, name) for name in _removable(cluster.of_run(run))]
             found += [os.path.relpath(path, cluster.place) for path in cluster.unfinished(run)]

@@ -160,8 +160,15 @@ class Cluster:
 
     def all_runs(self) -> list[str]:
         """Runs that are open, or have left what they were to do, the oldest first. Lists the whole store."""
-        found = filter(None, map(layout.name_in_job, self.store.list(layout.JOBS)))
-        return sorted({run_id for run_id, name in found if name == layout.SPEC} | {*self.open_runs()})
+        laid_down = {run_id for run_id, names in self.runs_and_names().items() if layout.SPEC in names}
+        return sorted(laid_down | {*self.open_runs()})
+
+    def runs_and_names(self) -> dict[str, set[str]]:
+        """What lies there of each run, of parts of runs too. Lists the whole store."""
+        found: dict[str, set[str]] = {}
+        for run_id, name in filter(None, map(layout.name_in_job, self.store.list(layout.JOBS))):
+            found.setdefault(run_id, set()).add(name)
+        return found
 
     def named(self, begin: str) -> str:
         """The only run whose id begins so, open runs first. Raises JobError."""

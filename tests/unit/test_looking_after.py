@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from mapreduce import Job, Records, Sum, run
 from mapreduce.cli.app import main
+from mapreduce.coordinator.state import Limits
 from mapreduce.errors import (
     Interrupted,
     JobError,
@@ -31,7 +32,7 @@ from mapreduce.hosts.checkup import (
     sample,
     source_problem,
 )
-from mapreduce.hosts.cleaning import erase, fence
+from mapreduce.hosts.cleaning import clean, erase, fence
 from mapreduce.hosts.desk import PACE
 from mapreduce.hosts.jobs import Cluster, Spec, is_store, runs_of
 from mapreduce.hosts.leadership import (
@@ -60,6 +61,7 @@ from mapreduce.store.opening import describe
 from mapreduce.testing import MemoryStore
 
 RUN = "20261126T145923-d8282743"
+JOB = Job("job", Records([]), lambda word: [(word, 1)], Sum(), "out")
 
 
 @pytest.fixture
@@ -217,6 +219,26 @@ def test_what_guards_the_end_of_a_run_stays(store: MemoryStore) -> None:
     erase(store)
     assert store.list() == [layout.epoch_name(1), layout.COMMIT, layout.ENDED]
     assert store.read(layout.COMMIT) == CLEANED
+
+
+def test_what_a_submitter_that_was_killed_has_left_goes(own_folder: Path) -> None:
+    cluster_folder = own_folder / "cluster"
+    cluster_folder.mkdir(mode=0o700)
+    cluster = Cluster(str(cluster_folder), None)
+    killed, at_it = cluster.of_run(RUN), cluster.of_run(other := RUN.replace("4", "5"))
+    for half in (killed, at_it):
+        half.put(layout.CODE, b"x")
+        half.put(layout.plan_name(1), b"x")
+    found = clean(cluster, sleep=lambda _: at_it.put(layout.SPEC, b"x"))
+    assert {left.run: (left.objects, bool(left.stays)) for left in found.runs} == {
+        RUN: (2, False),
+        other: (3, True),
+    }
+    assert killed.list() == [layout.COMMIT, layout.ENDED]
+    assert at_it.read(layout.CODE) == b"x"
+    killed.put(layout.SPEC, b"x")  # it was only slow
+    with pytest.raises(Superseded, match="removed by `mapreduce clean`"):
+        lead.lead(JOB, made("second", "elsewhere"), killed, killed, Limits())
 
 
 def test_unfinished_files_and_empty_folders_are_found(own_folder: Path) -> None:
