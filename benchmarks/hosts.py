@@ -34,7 +34,6 @@ from benchmarks.kills import workers_of
 from benchmarks.measure import _descendants
 from benchmarks.programs import OUTPUT, ROOT, engine, python
 from mapreduce.cli.jobfile import load_job
-from mapreduce.codec import dump_job
 from mapreduce.coordinator.log import Acceptance, AcceptanceLog
 from mapreduce.hosts import messages
 from mapreduce.hosts.desk import Desk
@@ -353,7 +352,7 @@ def resume(place: Place, options: argparse.Namespace) -> Figures:
     job = load_job(str(ROOT / NO_OP), settings=settings)
     plan = make_plan(job, new_run_id(datetime.now(UTC)))
     cluster = place.cluster()
-    cluster.submit(plan, place_of(job, plan.run_id).output, dump_job(job))
+    cluster.submit(plan, place_of(job, plan.run_id).output, job)
     store = cluster.of_run(plan.run_id)
     log = AcceptanceLog(store, claim(store, "bench", "bench"))
     for first in range(0, tasks // 2, 100):

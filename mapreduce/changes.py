@@ -21,8 +21,8 @@ def differences(old: Plan, new: Plan) -> list[str]:
     Settings come first, then functions, files of the input, and versions.
     """
     told = [
-        *_settings(old.settings, new.settings),
-        *_functions(old.functions, new.functions),
+        *changed_settings(old.settings, new.settings),
+        *changed_functions(old.functions, new.functions),
         *_inputs(old.inputs, new.inputs),
         *_versions(old.versions, new.versions),
     ]
@@ -46,7 +46,8 @@ def _differ(old: dict[str, str], new: dict[str, str], name: str) -> bool:
     return old.get(name) != new.get(name)
 
 
-def _settings(old: dict[str, str], new: dict[str, str]) -> Iterator[str]:
+def changed_settings(old: dict[str, str], new: dict[str, str]) -> Iterator[str]:
+    """One line for each setting that differs."""
     for name in old | new:
         if _differ(old, new, name):
             before, after = old.get(name, "none"), new.get(name, "none")
@@ -66,7 +67,8 @@ def _short(text: str) -> str:
     return shown if len(shown) <= _SHOWN_TEXT else shown[: _SHOWN_TEXT - 1] + "…"
 
 
-def _functions(old: dict[str, str], new: dict[str, str]) -> Iterator[str]:
+def changed_functions(old: dict[str, str], new: dict[str, str]) -> Iterator[str]:
+    """One line for each function that differs, by what it is there for."""
     for role in old | new:
         if role not in old:
             yield f"{role} was added"

@@ -34,6 +34,7 @@ from mapreduce.errors import (
     UserCodeError,
 )
 from mapreduce.executors.serial import SerialExecutor
+from mapreduce.importpath import Deployed, ImportPath, deployed
 from mapreduce.job import Input, Job, has_inputs
 from mapreduce.model import Manifest, Plan
 from mapreduce.place import (
@@ -90,12 +91,14 @@ class Options:
     fresh_process: bool = False
     observers: Sequence[Observer] = ()
     invocation: Invocation | None = None
+    deployed: Deployed | None = None
 
 
 def run(
     job: Job,
     *,
     on: On | str | None = None,
+    import_path: str | ImportPath | None = None,
     workers: int | None = None,
     limit: int | None = None,
     overwrite: bool = False,
@@ -114,6 +117,8 @@ def run(
     on: "processes" (of this host, the default), "serial" (in this process), or a store that hosts share: a
         folder ("/…" or "./…") or a URL. Its hosts (`mapreduce worker`) do the work then, and this process
         leads the run. It is signed with the key that MAPREDUCE_KEY_FILE or MAPREDUCE_KEY names.
+    import_path: "package.module:job", for a store: its hosts import the job, and are sent no pickle. It must
+        be this job, here and there. `params` are sent along.
     workers: number of processes; by default one for each processor.
     limit: read the first records of each input only.
     overwrite: replace a result that is there, after this one has succeeded.
@@ -140,9 +145,10 @@ def run(
     """
     if not isinstance(job, Job):
         raise JobError(f"run() got a {type(job).__name__}.", hint="Give it a Job.")
+    by_hosts = None if import_path is None else _by_hosts(import_path, job, on, replay)
     if replay is not None:
         job = _replaying(job, replay)
-    options = Options(on, workers, overwrite, keep, backups, fresh_process, observers, invocation)
+    options = Options(on, workers, overwrite, keep, backups, fresh_process, observers, invocation, by_hosts)
     begin = _Begin.now()
     _check_options(options)
     check_signatures(job)
@@ -174,6 +180,17 @@ def run(
         finally:
             begun.lock.close()
         return _run_new(job, plan, place, options, begin, signals)
+
+
+def _by_hosts(
+    path: str | ImportPath, job: Job, on: str | None, replay: str | os.PathLike[str] | None
+) -> Deployed:
+    """The job as hosts have it. Raises JobError."""
+    if on is None or not is_place(on):
+        raise JobError("import_path is for a store that hosts share.", hint="Leave it out.")
+    if replay is not None:
+        raise JobError("replay= can't be given with import_path.", hint="Send it by value.")
+    return deployed(path, job)
 
 
 def _replaying(job: Job, directory: str | os.PathLike[str]) -> Job:
@@ -275,7 +292,9 @@ def _begun_on_store(
     plan = make_plan(job, new_run_id(begin.date), limit)
     place = place_of(job, plan.run_id, store=cluster.place)
     wanted = resume if isinstance(resume, str) else None
-    begun = None if resume is False else cluster.find(plan, place, options.invocation, wanted)
+    begun = None
+    if resume is not False:
+        begun = cluster.find(plan, place, options.invocation, wanted, options.deployed)
     if begun is not None:
         logger.info("going on with run %s on %s", begun.run_id, cluster.place)
         return _OnStore(job, cluster, options, begun, place.of(begun.run_id))
@@ -283,7 +302,7 @@ def _begun_on_store(
         raise JobError(f"There is no run to {place.output} on {cluster.place} that can go on.")
     replaced = check_output(place, overwrite=options.overwrite).run_id
     check_apart(place, plan)
-    cluster.submit(plan, place.output, dump_job(job), options.invocation)
+    cluster.submit(plan, place.output, options.deployed or job, options.invocation)
     logger.info("run %s lies on %s for hosts: mapreduce worker %s", plan.run_id, cluster.place, options.on)
     return _OnStore(job, cluster, options, plan, place, replaced)
 

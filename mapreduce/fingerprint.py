@@ -10,6 +10,7 @@ What counts:
 - a function of the user's: its code, defaults, closure, marks, and the globals that it names, and so
   on from there. Not where it stands, what it is called, its docstring, comments and annotations.
 - what is installed, or comes with Python or this package: its module and name. Versions are compared apart.
+  The package of a job that is given by import path counts as the user's though it is installed.
 - a module of the user's: those of its attributes that the code mentions.
 - a module of the user's that a function imports when it runs: all code in its file.
 - an instance: its class and its state, in the order of names. In a dict the order counts: who iterates

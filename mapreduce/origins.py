@@ -19,12 +19,23 @@ _MADE_BY_CODE = 1 << 9
 """Py_TPFLAGS_HEAPTYPE: a class that is no static part of the interpreter or of a library in C."""
 
 
+_users: set[str] = set()
+"""Packages that count as the user's wherever they lie."""
+
+
+def count_as_users(module: str) -> None:
+    """Count the package that a module is in as the user's: who deploys it wants to know of its versions."""
+    _users.add(module.partition(".")[0])
+
+
 def is_installed(module: Mapping[str, object]) -> bool:
     """Whether the module with these globals comes with Python, with a package, or with this one."""
     name, file = str(module.get("__name__", "")), module.get("__file__")
     root = name.partition(".")[0]
     if root == _PACKAGE:
         return True
+    if root in _users:
+        return False
     if isinstance(file, str):
         return _is_installed_file(file)
     return root in sys.stdlib_module_names and root != "__main__"
@@ -113,13 +124,14 @@ def _source_file(name: str) -> str | None:
     """The file of a module of the user's, found without importing anything."""
     path: list[str] | None = None
     file = None
+    users = name.partition(".")[0] in _users
     for part in _with_parents(name):
         try:
             spec = PathFinder.find_spec(part, path)
         except (ImportError, ValueError, OSError):
             return None
         file = spec.origin if spec else None
-        if spec is None or (file and _is_installed_file(file)):
+        if spec is None or (file and not users and _is_installed_file(file)):
             return None
         path = list(spec.submodule_search_locations or ())
     return file if file and file.endswith(".py") else None

@@ -32,8 +32,7 @@ def make_plan(job: Job, run_id: str, limit: int | None = None) -> Plan:
     """
     if limit is not None and (type(limit) is not int or limit < 1):
         raise JobError(f"limit={limit!r}.", hint="Give a number of records, from 1.")
-    functions = {role: fingerprint(function) for role, function in _functions(job).items()}
-    settings = _settings(job, limit)  # before reading: a source may remember what it did
+    functions, settings = meaning(job, limit)  # before reading: a source may remember what it did
     files: list[InputFile] = []
     splits: list[Split] = []
     for number, given in enumerate(job.inputs):
@@ -68,6 +67,12 @@ def make_plan(job: Job, run_id: str, limit: int | None = None) -> Plan:
     )
 
 
+def meaning(job: Job, limit: int | None = None) -> tuple[dict[str, str], dict[str, str]]:
+    """Fingerprints of the job's functions by role, and all else that was asked for: `Plan` says more."""
+    functions = {role: fingerprint(function) for role, function in functions_of(job).items()}
+    return functions, _settings(job, limit)
+
+
 def _split(source: Source, files: Sequence[InputFile], number: int, *, read_ahead: bool) -> list[Split]:
     if isinstance(source, LineDataset):
         cuts = source.splits(files, read_ahead=read_ahead)
@@ -86,7 +91,7 @@ def _demand_schema(job: Job, parts: int) -> None:
         )
 
 
-def _functions(job: Job) -> dict[str, object]:
+def functions_of(job: Job) -> dict[str, object]:
     """By role, what the job has."""
     several = len(job.inputs) > 1
     maps = {f"map {number}" if several else "map": given.map for number, given in enumerate(job.inputs)}

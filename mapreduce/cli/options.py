@@ -37,7 +37,7 @@ def job(command: F) -> F:
 
 
 _JOB: list[Callable[[Any], Any]] = [
-    click.argument("file", metavar="FILE.py[:JOB]"),
+    click.argument("file", metavar="FILE.py[:JOB]|MODULE:JOB"),
     click.option("--source", multiple=True, metavar="PATH", help="Read this instead. May be given again."),
     click.option("--output", metavar="DIR", help="Write there instead."),
     click.option("--shards", type=click.IntRange(min=1), metavar="N", help="Number of reducers and parts."),

@@ -73,6 +73,8 @@ def run(
     FILE.py is a Python file with a Job at its top level; :JOB names it where there are several and
     none is called job.
     Modules beside the file can be imported by it.
+    package.module, or MODULE:JOB, is imported instead; the hosts of a STORE import it too, from where they
+    have it, and are sent its name only.
     """
     if on != "serial":
         from mapreduce.executors import warm_up
@@ -80,7 +82,7 @@ def run(
         warm_up()
     with importing():
         from mapreduce import engine
-        from mapreduce.cli.jobfile import load_job
+        from mapreduce.cli.jobfile import import_path, load_job
         from mapreduce.resume import Invocation
 
         if on == "serial":
@@ -89,9 +91,11 @@ def run(
     again = context.meta.get(GO_ON)
     with reporting(sys.stderr, None if as_json else sys.stdout) as observers:
         job = load_job(file, settings=settings, source=source, output=output, shards=shards)
+        by_path = import_path(file, settings=settings, source=source, output=output, shards=shards)
         result = engine.run(
             job,
             on=on,
+            import_path=by_path if on and engine.is_place(on) else None,
             workers=workers,
             limit=limit,
             overwrite=overwrite,

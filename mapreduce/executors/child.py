@@ -21,11 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from mapreduce import codec
-from mapreduce.errors import MapReduceError, MemoryExceeded, Retry, SerializationError
+from mapreduce.errors import JobChanged, MapReduceError, MemoryExceeded, Retry, SerializationError
 from mapreduce.executors.channel import WorkerChannel
 from mapreduce.executors.descendants import adopt, end_children
 from mapreduce.executors.output import Captured
 from mapreduce.executors.pristine import Pristine, seed
+from mapreduce.job import Job
+from mapreduce.parameters import params
 
 _PR_SET_PDEATHSIG = 1
 
@@ -82,7 +84,7 @@ def _serve(channel: WorkerChannel, captured: Captured, log: int, last_record: Pa
     if os.path.isdir(directory := setup.get("directory", "")):
         os.chdir(directory)
     try:
-        bench = Workbench(codec.load_code(setup["job"]), setup, last_record)
+        bench = Workbench(_job(setup), setup, last_record)
     except Exception as error:  # noqa: BLE001 - whatever a job does when it is loaded
         captured.restore()
         channel.send(["broken", _loading_error(error).to_plain()])
@@ -100,6 +102,18 @@ def _serve(channel: WorkerChannel, captured: Captured, log: int, last_record: Pa
         alone = end_children()
         leaving = not (alone and pristine.restore()) or in_doubt or bool(setup.get("fresh_process"))
         channel.send([*answer, leaving])
+
+
+def _job(setup: dict[str, Any]) -> Job:
+    params.update(setup["params"])  # for modules that are imported on the way
+    if "deployed" not in setup:
+        job: Job = codec.load_code(setup["job"])
+        return job
+    from mapreduce.importpath import lead_path, load_deployed
+
+    known = setup["deployed"]
+    lead_path(known["folder"])
+    return load_deployed(setup["job"], known["functions"], known["settings"])
 
 
 def _answer(
@@ -120,6 +134,8 @@ def _answer(
 
 
 def _loading_error(error: Exception) -> MapReduceError:
+    if isinstance(error, (SerializationError, JobChanged)):  # it says so itself
+        return error
     return SerializationError(
         f"The job can't be loaded in a worker process, on {os.uname().nodename}: "
         f"{type(error).__name__}: {error}.",

@@ -33,6 +33,7 @@ from mapreduce.executors.memory import OutOfMemoryKills
 from mapreduce.host import resident
 from mapreduce.lastrecord import Noted, last_record
 from mapreduce.model import Attempt, Result
+from mapreduce.parameters import params
 from mapreduce.store import layout
 
 _LOG = logging.getLogger("mapreduce")
@@ -76,7 +77,9 @@ class _Worker:
 class ProcessExecutor:
     """`workers` processes; one that ends is replaced.
 
-    `setup` is the workbench's; with `fresh_process` in it every attempt gets a process of its own.
+    `payload` is the job, pickled; or by import path, if `setup` says under `deployed` what it must mean: its
+    functions and settings, and the folder that modules are looked for in first. Else `setup` is the
+    workbench's; with `fresh_process` in it every attempt gets a process of its own.
     """
 
     queues = False
@@ -84,7 +87,8 @@ class ProcessExecutor:
     def __init__(self, payload: bytes, setup: dict[str, Any], workers: int) -> None:
         self.workers = workers
         environment = {name: value for name, value in os.environ.items() if name not in SECRETS}
-        self._hello = codec.pack({**setup, "job": payload, "environment": environment})
+        hello = {**setup, "job": payload, "environment": environment, "params": dict(params)}
+        self._hello = codec.pack(hello)
         self._context = get_context("forkserver")
         self._alive: dict[int, _Worker] = {}
         self._numbers = iter(range(sys.maxsize))

@@ -106,6 +106,13 @@ class Agent:
         finally:
             self._executor.close()
 
+    def refuse(self, why: str) -> None:
+        """Tell that this host can't work on the run: what it had to do is for others. Raises StorageError."""
+        self._queue.clear()
+        self._begun.clear()
+        self._identity = replace(self._identity, versions={**self._identity.versions, messages.UNFIT: why})
+        self._report(leaving=True)
+
     def step(self) -> bool:
         """Take in what has happened, and act; False: it is over."""
         for event in self._executor.poll(self._pace.look):

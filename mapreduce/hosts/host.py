@@ -15,12 +15,12 @@ from typing import Any
 
 from mapreduce import host as machine
 from mapreduce import manifest as manifests
-from mapreduce.errors import MapReduceError, SignatureError, WorkDamaged
+from mapreduce.errors import JobError, MapReduceError, NoWorkers, SignatureError, WorkDamaged
 from mapreduce.executors.processes import ProcessExecutor
 from mapreduce.hosts import messages
 from mapreduce.hosts.agent import Agent, Identity
 from mapreduce.hosts.asking import Answering
-from mapreduce.hosts.jobs import Cluster, Spec, runs_of, version_difference
+from mapreduce.hosts.jobs import Cluster, Form, Spec, runs_of, version_difference
 from mapreduce.hosts.leadership import has_ended, newest
 from mapreduce.hosts.messages import HostReport
 from mapreduce.store import layout
@@ -96,6 +96,12 @@ class Host:
             "shards": spec.shards,
             "directory": spec.directory,
         }
+        if spec.form is Form.IMPORT:
+            setup["deployed"] = {
+                "functions": spec.functions,
+                "settings": spec.settings,
+                "folder": os.getcwd(),
+            }
         store = self._cluster.of_run(spec.run_id, "worker")
         executor = ProcessExecutor(payload, setup, self._processes)
         agent = Agent(
@@ -112,6 +118,8 @@ class Host:
             agent.serve()
         except MapReduceError as error:
             logger.warning("left run %s: %s", spec.run_id, error)
+            if isinstance(error, (JobError, NoWorkers)):  # its processes can't load the job, or not begin
+                agent.refuse(str(error).removesuffix("."))
             self._left[spec.run_id] = agent.epoch or newest(store)
         else:
             logger.info("left run %s: %s", spec.run_id, agent.why)

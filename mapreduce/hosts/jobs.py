@@ -2,7 +2,8 @@
 
 <store>/open/<run>          there while the run has not ended
 <store>/jobs/<run>/spec     what hosts must know, signed
-<store>/jobs/<run>/code     the job, pickled; loaded only after its digest was found in a spec that is signed
+<store>/jobs/<run>/code     the job, pickled or as an import path; loaded only after its digest and form were
+                            found in a spec that is signed
 """
 
 from __future__ import annotations
@@ -13,16 +14,20 @@ import stat
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from pathlib import Path
 
 from mapreduce import manifest as manifests
 from mapreduce.changes import differences
-from mapreduce.codec import from_plain, pack, seal, sha256, unseal
+from mapreduce.codec import dump_job, from_plain, pack, seal, sha256, unseal
 from mapreduce.errors import JobChanged, JobError, SignatureError, WorkDamaged
 from mapreduce.hosts.desk import Pace
 from mapreduce.hosts.leadership import has_ended
+from mapreduce.hosts.messages import UNFIT
 from mapreduce.hosts.signed import SignedStore
 from mapreduce.hosts.signing import check_signature, signature
+from mapreduce.importpath import Deployed
+from mapreduce.job import Job
 from mapreduce.model import Plan
 from mapreduce.place import Place
 from mapreduce.protocols import Store
@@ -32,6 +37,15 @@ from mapreduce.store.inputs import is_url
 from mapreduce.store.local import unfinished_files
 
 _LOG = logging.getLogger("mapreduce.run")
+
+
+class Form(StrEnum):
+    """How a job gets to hosts."""
+
+    PICKLE = "pickle"
+    """By value."""
+    IMPORT = "import"
+    """As an import path, in JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +58,12 @@ class Spec:
     """The folder of the result, or its URL."""
     shards: int
     code: str
-    """sha256 of the pickled job."""
+    """sha256 of the job, in this form:"""
+    form: Form = Form.PICKLE
+    functions: dict[str, str] = field(default_factory=dict)
+    """What hosts must find that import the job,"""
+    settings: dict[str, str] = field(default_factory=dict)
+    """functions and settings, as `Deployed` has them."""
     directory: str = ""
     """Where relative paths of the input begin."""
     versions: dict[str, str] = field(default_factory=manifests.versions)
@@ -104,11 +123,14 @@ class Cluster:
     # ------------------------------------------------------------ runs
 
     def submit(
-        self, plan: Plan, output: Path | str, payload: bytes, invocation: Invocation | None = None
+        self, plan: Plan, output: Path | str, job: Job | Deployed, invocation: Invocation | None = None
     ) -> None:
-        """Lay a run down. Hosts find it when this has returned."""
+        """Lay a run down. Hosts find it when this has returned. job: by value, or for hosts that have it."""
         store = self.of_run(plan.run_id)
-        spec = Spec(plan.run_id, plan.job, str(output), plan.shards, sha256(payload), os.getcwd())
+        payload = job.path.payload() if isinstance(job, Deployed) else dump_job(job)
+        spec = Spec(plan.run_id, plan.job, str(output), plan.shards, sha256(payload), directory=os.getcwd())
+        if isinstance(job, Deployed):
+            spec = replace(spec, form=Form.IMPORT, functions=job.functions, settings=job.settings)
         if self._key is not None:
             spec = replace(spec, signature=signature(self._key, spec.content()))
         store.put(layout.CODE, payload)
@@ -117,11 +139,16 @@ class Cluster:
         self.store.put(layout.open_name(plan.run_id), plan.run_id.encode())
 
     def find(
-        self, plan: Plan, place: Place, invocation: Invocation | None, run_id: str | None = None
+        self,
+        plan: Plan,
+        place: Place,
+        invocation: Invocation | None,
+        run_id: str | None = None,
+        deployed: Deployed | None = None,
     ) -> Plan | None:
         """The plan of the newest open run of the same job to the same output. Raises JobChanged.
 
-        run_id: the run that it must be.
+        run_id: the run that it must be. deployed: how hosts must have got the job; None: by value.
         """
         for run in [run_id] if run_id else reversed(self.open_runs()):
             try:
@@ -131,6 +158,7 @@ class Cluster:
                 continue
             if spec.job != plan.job or spec.output != str(place.of(run).output):
                 continue
+            _check_form(spec, deployed)
             again = replace(plan, run_id=run)
             try:
                 if self._is_recorded(run, again, invocation):
@@ -207,7 +235,7 @@ class Cluster:
         return spec
 
     def payload(self, spec: Spec) -> bytes:
-        """The job of a spec that `spec` gave, still pickled. Raises SignatureError, WorkDamaged."""
+        """The job of a spec that `spec` gave, in its form. Raises SignatureError, WorkDamaged."""
         store = self.of_run(spec.run_id)
         try:
             data = store.read(layout.CODE)
@@ -230,6 +258,18 @@ class Cluster:
     def invocation(self, run_id: str) -> Invocation | None:
         """How the command line began a run; None: it didn't. Raises WorkDamaged."""
         return read_plan(self.of_run(run_id), layout.plan_name(1))[1]
+
+
+def _check_form(spec: Spec, deployed: Deployed | None) -> None:
+    """Raise JobChanged unless hosts get the job of a run in the way that is meant now."""
+    begun = spec.code if spec.form is Form.IMPORT else None
+    if begun == (sha256(deployed.path.payload()) if deployed else None):
+        return
+    how = "by value" if begun is None else "by another import path" if deployed else "by import path"
+    raise JobChanged(
+        f"Hosts get the job of run {spec.run_id} to {spec.output} {how}.",
+        hint="Give it as it was given then to go on with the run, or start afresh with --new.",
+    )
 
 
 def runs_of(names: Iterable[str]) -> list[str]:
@@ -259,6 +299,8 @@ def _check_owner(place: str) -> None:
 
 def version_difference(ours: Mapping[str, str], theirs: Mapping[str, str]) -> str:
     """Why these versions can't work on one run, or ""."""
+    if why := theirs.get(UNFIT):
+        return why
     for name, version in ours.items():
         other = theirs.get(name, "none")
         if name == "python" and version.split(".")[:2] == other.split(".")[:2]:

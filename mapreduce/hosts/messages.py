@@ -99,6 +99,10 @@ class HostReport:
     versions: dict[str, str] = field(default_factory=dict)
 
 
+UNFIT = "unfit"
+"""Among a host's versions: why it can't take part, whatever versions it has."""
+
+
 def write(message: Any) -> bytes:
     """A message's bytes."""
     return seal(message)

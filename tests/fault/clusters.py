@@ -43,8 +43,10 @@ class Processes:
     def __init__(self) -> None:
         self.all: list[subprocess.Popen[str]] = []
 
-    def start(self, *arguments: str, program: str = "", **environment: str) -> subprocess.Popen[str]:
-        """program: what Python runs with the arguments instead of the command."""
+    def start(
+        self, *arguments: str, program: str = "", folder: str = ".", **environment: str
+    ) -> subprocess.Popen[str]:
+        """program: what Python runs with the arguments instead of the command. folder: where."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith("MAPREDUCE_KEY")}
         process = subprocess.Popen(
             [sys.executable, *(["-c", program] if program else ["-m", "mapreduce"]), *arguments],
@@ -52,6 +54,7 @@ class Processes:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            cwd=folder,
             env={**clean, **environment},
         )
         self.all.append(process)

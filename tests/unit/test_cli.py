@@ -315,7 +315,7 @@ def test_errors_as_json(job_file):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run"], "Missing argument 'FILE.py[:JOB]'."),
+        (["run"], "Missing argument 'FILE.py[:JOB]|MODULE:JOB'."),
         (["run", "job.py", "--frobnicate"], "No such option"),
         (["run", "job.py", "--shards", "0"], "Invalid value for '--shards'"),
         (["run", "job.py", "--on", "mars"], "on='mars' is not known."),

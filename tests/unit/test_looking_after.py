@@ -298,7 +298,7 @@ def test_a_run_whose_output_got_another_result_says_so(own_folder: Path) -> None
     cluster_folder = own_folder / "cluster"
     cluster_folder.mkdir(mode=0o700)
     cluster = Cluster(str(cluster_folder), None)
-    cluster.submit(plan, own_folder / "out", b"")
+    cluster.submit(plan, own_folder / "out", JOB)
     store, parts = cluster.of_run(RUN), LocalStore(own_folder / "out")
     claim(store, "nonce", "vm:1")
     with pytest.raises(OutputExists):
