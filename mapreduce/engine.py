@@ -9,11 +9,9 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 from mapreduce import host
 from mapreduce import manifest as manifests
@@ -22,37 +20,31 @@ from mapreduce.codec import canonical_json, dump_job
 from mapreduce.coordinator.log import Acceptance, AcceptanceLog
 from mapreduce.coordinator.loop import Coordinator, Outcome
 from mapreduce.coordinator.state import Limits
-from mapreduce.datasets import as_output, as_source
+from mapreduce.datasets import as_source
 from mapreduce.datasets.replay import Replay
 from mapreduce.errors import (
     InputError,
     JobError,
     MemoryExceeded,
-    OutputExists,
     StorageError,
-    Superseded,
     UserCodeError,
 )
 from mapreduce.executors.serial import SerialExecutor
 from mapreduce.importpath import Deployed, ImportPath, deployed
 from mapreduce.job import Input, Job, has_inputs
 from mapreduce.model import Manifest, Plan
+from mapreduce.options import Begin, On, Options, is_place
 from mapreduce.place import (
     Place,
     Replaced,
     check_apart,
     check_output,
-    claim_output,
     has_work,
-    needs_parts,
     place_of,
-    prepare_output,
-    release_output,
-    remove_garbage,
     run_directory,
 )
 from mapreduce.plan import make_plan, new_run_id
-from mapreduce.protocols import Executor, Observer, Store
+from mapreduce.protocols import Executor, Observer
 from mapreduce.result import JobResult
 from mapreduce.resume import (
     Begun,
@@ -66,32 +58,12 @@ from mapreduce.resume import (
 )
 from mapreduce.signals import Signals
 from mapreduce.signatures import check_signatures
-from mapreduce.sinks.delivery import deliver_all, named_sinks
+from mapreduce.sinks.delivery import named_sinks
 from mapreduce.store import layout
-from mapreduce.store.probe import check_store
+from mapreduce.telling import tell
 from mapreduce.units import parse_size
 
-if TYPE_CHECKING:
-    from mapreduce.hosts.jobs import Cluster
-
 logger = logging.getLogger("mapreduce.run")
-
-On = Literal["processes", "serial"]
-
-
-@dataclass(frozen=True)
-class Options:
-    """How a run is done: nothing here changes the bytes of its result."""
-
-    on: On | str | None = None
-    workers: int | None = None
-    overwrite: bool = False
-    keep: bool = False
-    backups: bool = True
-    fresh_process: bool = False
-    observers: Sequence[Observer] = ()
-    invocation: Invocation | None = None
-    deployed: Deployed | None = None
 
 
 def run(
@@ -149,14 +121,16 @@ def run(
     if replay is not None:
         job = _replaying(job, replay)
     options = Options(on, workers, overwrite, keep, backups, fresh_process, observers, invocation, by_hosts)
-    begin = _Begin.now()
+    begin = Begin.now()
     _check_options(options)
     check_signatures(job)
     named_sinks(job.sinks)
     if on is not None and is_place(on):
         if work is not None or accept_new_code:
             raise JobError("work and accept_new_code can't be given for a store.")
-        return _run_on_store(job, on, options, begin, limit=limit, resume=resume)
+        from mapreduce.onstore import run_on_store
+
+        return run_on_store(job, on, options, begin, limit=limit, resume=resume)
     if isinstance(resume, str):
         raise JobError(f"resume={resume!r} names a run, and `on` no store.", hint="Give True, or a store.")
     if on != "serial":
@@ -204,18 +178,6 @@ def _replaying(job: Job, directory: str | os.PathLike[str]) -> Job:
     return replace(job, source=again[0].source)
 
 
-@dataclass(frozen=True)
-class _Begin:
-    """When a run began, by both clocks."""
-
-    date: datetime
-    seconds: float
-
-    @classmethod
-    def now(cls) -> _Begin:
-        return cls(datetime.now(UTC), time.monotonic())
-
-
 def _check_options(options: Options) -> None:
     if options.workers is not None and (type(options.workers) is not int or options.workers < 1):
         raise JobError(f"workers={options.workers!r}.", hint="Give a number from 1.")
@@ -234,142 +196,11 @@ def _check_options(options: Options) -> None:
         )
 
 
-def is_place(on: str) -> bool:
-    """Whether it names a store: URLs have "://", folders begin with "/" or "./"."""
-    return type(on) is str and ("://" in on or on.startswith(("/", "./", "../")))
-
-
-def _run_on_store(
-    job: Job, on: str, options: Options, begin: _Begin, *, limit: int | None, resume: bool | str | None
-) -> JobResult:
-    """Lead a run on a store that hosts share, or go on with one of the same job to the same output."""
-    from mapreduce.hosts import jobs, lead
-    from mapreduce.hosts.signing import read_key
-
-    cluster = jobs.Cluster(on, read_key())
-    check_store(cluster.store)
-    with Signals() as signals:
-        run = _begun_on_store(job, cluster, options, begin, limit=limit, resume=resume)
-        claim_output(run.place)
-        prepare_output(run.place)
-        budget = None if job.memory is None else parse_size("memory", job.memory)
-        again = f"`mapreduce resume {shlex.quote(cluster.place)} {run.plan.run_id}`"
-        try:
-            with _telling_how_to_go_on(again, options), signals.draining(True):
-                lead.lead(
-                    job,
-                    run.plan,
-                    run.store,
-                    run.place.output_store(),
-                    Limits(job.max_attempts, job.timeout, budget, budget, options.backups, job.quarantine),
-                    pace=cluster.pace(),
-                    overwrite=options.overwrite,
-                    planned=time.monotonic() - begin.seconds,
-                    check=partial(jobs.version_difference, manifests.versions()),
-                    observers=options.observers,
-                    stop_requested=signals.noted,
-                    tell=run.tell,
-                )
-        except OutputExists:  # another run was first, for good
-            lead.remove(run.store)
-            run.remove_garbage()
-            run.forget()
-            raise
-        run.forget()
-        return run.results[0]
-
-
-def _begun_on_store(
-    job: Job,
-    cluster: Cluster,
-    options: Options,
-    begin: _Begin,
-    *,
-    limit: int | None,
-    resume: bool | str | None,
-) -> _OnStore:
-    """A run that hosts know of: one that was begun and can go on, or one that is begun now."""
-    plan = make_plan(job, new_run_id(begin.date), limit)
-    place = place_of(job, plan.run_id, store=cluster.place)
-    wanted = resume if isinstance(resume, str) else None
-    begun = None
-    if resume is not False:
-        begun = cluster.find(plan, place, options.invocation, wanted, options.deployed)
-    if begun is not None:
-        logger.info("going on with run %s on %s", begun.run_id, cluster.place)
-        return _OnStore(job, cluster, options, begun, place.of(begun.run_id))
-    if resume:
-        raise JobError(f"There is no run to {place.output} on {cluster.place} that can go on.")
-    replaced = check_output(place, overwrite=options.overwrite).run_id
-    check_apart(place, plan)
-    cluster.submit(plan, place.output, options.deployed or job, options.invocation)
-    logger.info("run %s lies on %s for hosts: mapreduce worker %s", plan.run_id, cluster.place, options.on)
-    return _OnStore(job, cluster, options, plan, place, replaced)
-
-
-@dataclass
-class _OnStore:
-    """A run on a store that hosts share: who is told of its result, and what goes when it has ended."""
-
-    job: Job
-    cluster: Cluster
-    options: Options
-    plan: Plan
-    place: Place
-    replaced: str = ""
-    """The run whose result this one replaces, as far as that is known."""
-    results: list[JobResult] = field(default_factory=list)
-
-    @property
-    def store(self) -> Store:
-        """The run's part of the store."""
-        return self.cluster.of_run(self.plan.run_id)
-
-    def tell(self, manifest: Manifest) -> None:
-        """Its result is published."""
-        self.remove_garbage()
-        self.results.append(_tell(self.job, self.place, manifest, self.options))
-
-    def remove_garbage(self) -> None:
-        """Remove from the output what no manifest names, and no run needs any more."""
-        from mapreduce.hosts.leadership import has_ended
-
-        is_folder = isinstance(self.place.output, Path)
-
-        def needs_nothing(run_id: str) -> bool:
-            if has_ended(self.cluster.of_run(run_id)):
-                return True
-            return not needs_parts(self.place, run_id) if is_folder else run_id == self.replaced
-
-        remove_garbage(self.place.output, needs_nothing)
-
-    def forget(self) -> None:
-        """Nobody goes on with it."""
-        self.cluster.close(self.plan.run_id)
-        release_output(self.place)
-
-
-@contextmanager
-def _telling_how_to_go_on(again: str, options: Options) -> Iterator[None]:
-    """Add to what ends a run on a store a note that says how to go on with it, unless somebody else does."""
-    try:
-        yield
-    except (OutputExists, Superseded):
-        raise
-    except BaseException as error:
-        if options.invocation:
-            how, afresh = f"{again}, or the same command", "--new"
-        else:
-            how, afresh = "the same job again", "resume=False"
-        error.add_note(f"What was done is kept. Go on with {how}; {afresh} starts afresh.")
-        raise
-
-
 # ---------------------------------------------------------------- from the beginning, or going on
 
 
 def _run_new(
-    job: Job, plan: Plan, place: Place, options: Options, begin: _Begin, signals: Signals
+    job: Job, plan: Plan, place: Place, options: Options, begin: Begin, signals: Signals
 ) -> JobResult:
     replaced = check_output(place, overwrite=options.overwrite)
     check_apart(place, plan)
@@ -382,9 +213,7 @@ def _run_new(
         return _finish(job, plan, place, options, begin, signals, replaced.digest, session=1)
 
 
-def _go_on(
-    job: Job, plan: Plan, begun: Begun, options: Options, begin: _Begin, signals: Signals
-) -> JobResult:
+def _go_on(job: Job, plan: Plan, begun: Begun, options: Options, begin: Begin, signals: Signals) -> JobResult:
     place = begun.place
     logger.info("going on with run %s: %s", place.run_id, done_of(begun))
     replaced = Replaced() if published_by(place) else check_output(place, overwrite=options.overwrite)
@@ -418,7 +247,7 @@ def _finish(
     plan: Plan,
     place: Place,
     options: Options,
-    begin: _Begin,
+    begin: Begin,
     signals: Signals,
     previous: str,
     *,
@@ -484,7 +313,7 @@ def _execute(
     plan: Plan,
     place: Place,
     options: Options,
-    begin: _Begin,
+    begin: Begin,
     signals: Signals,
     *,
     session: int,
@@ -551,13 +380,4 @@ def _commit(place: Place, data: bytes) -> None:
 def _publish_and_tell(job: Job, place: Place, manifest: Manifest, data: bytes, options: Options) -> JobResult:
     if published_by(place) is None:
         manifests.publish(place.output_store(), data, overwrite=options.overwrite)
-    return _tell(job, place, manifest, options)
-
-
-def _tell(job: Job, place: Place, manifest: Manifest, options: Options) -> JobResult:
-    """Tell sinks and observers of a result that is published."""
-    result = JobResult(place.output, manifest, as_output(job.output))
-    result.deliveries = deliver_all(job.sinks, result, place.output_store())
-    for observer in options.observers:
-        observer.finished(result)
-    return result
+    return tell(job, place, manifest, options.observers)

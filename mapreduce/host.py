@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
@@ -63,3 +64,8 @@ def resident(process: int) -> int | None:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, IndexError):
         return None
+
+
+def process_name() -> str:
+    """Of this host and process, for messages."""
+    return f"{socket.gethostname()}:{os.getpid()}"

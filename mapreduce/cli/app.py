@@ -11,6 +11,7 @@ import click
 
 from mapreduce.cli import console, failure
 from mapreduce.cli.clean import clean
+from mapreduce.cli.coordinator import coordinator
 from mapreduce.cli.demo import demo
 from mapreduce.cli.doctor import doctor
 from mapreduce.cli.jobs import jobs
@@ -21,6 +22,7 @@ from mapreduce.cli.run import run
 from mapreduce.cli.show import show
 from mapreduce.cli.status import status
 from mapreduce.cli.stop import stop
+from mapreduce.cli.submit import submit
 from mapreduce.cli.verify import verify
 from mapreduce.cli.worker import worker
 
@@ -108,6 +110,8 @@ for _command in (
     verify,
     demo,
     worker,
+    submit,
+    coordinator,
     jobs,
     status,
     stop,

@@ -83,6 +83,7 @@ def run(
     with importing():
         from mapreduce import engine
         from mapreduce.cli.jobfile import import_path, load_job
+        from mapreduce.options import is_place
         from mapreduce.resume import Invocation
 
         if on == "serial":
@@ -95,7 +96,7 @@ def run(
         result = engine.run(
             job,
             on=on,
-            import_path=by_path if on and engine.is_place(on) else None,
+            import_path=by_path if on and is_place(on) else None,
             workers=workers,
             limit=limit,
             overwrite=overwrite,

@@ -153,6 +153,8 @@ def _advice(cluster: Cluster, found: Status) -> list[str]:
         return [f"mapreduce clean {cluster.place} {facts.run}"]
     if facts.state is State.FAILED:
         return [*filter(None, [facts.error.get("hint", "")]), again]
+    if not facts.epoch:
+        return [f"mapreduce coordinator {cluster.place} {facts.run}"]
     if found.answered is None:
         return [again]
     return [] if found.hosts else [f"mapreduce worker {cluster.place}"]

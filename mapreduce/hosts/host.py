@@ -7,7 +7,6 @@ import os
 import re
 import secrets
 import shutil
-import socket
 import tempfile
 import time
 from collections.abc import Callable
@@ -30,7 +29,7 @@ logger = logging.getLogger("mapreduce.host")
 
 def identity() -> Identity:
     """A new one, which no other process has had."""
-    name = f"{socket.gethostname()}:{os.getpid()}"
+    name = machine.process_name()
     readable = re.sub(r"[^A-Za-z0-9]+", "-", name)[:40].strip("-")
     return Identity(f"{readable}-{secrets.token_hex(4)}", name, manifests.versions())
 

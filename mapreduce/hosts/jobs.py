@@ -66,6 +66,12 @@ class Spec:
     """functions and settings, as `Deployed` has them."""
     directory: str = ""
     """Where relative paths of the input begin."""
+    is_left: bool = False
+    """Whoever laid it down does not lead it."""
+    overwrite: bool = False
+    """Its result may replace one that is there,"""
+    backups: bool = True
+    """and stragglers get a second attempt."""
     versions: dict[str, str] = field(default_factory=manifests.versions)
     signature: str = ""
     format: int = 1
@@ -123,12 +129,21 @@ class Cluster:
     # ------------------------------------------------------------ runs
 
     def submit(
-        self, plan: Plan, output: Path | str, job: Job | Deployed, invocation: Invocation | None = None
+        self,
+        plan: Plan,
+        output: Path | str,
+        job: Job | Deployed,
+        invocation: Invocation | None = None,
+        *,
+        is_left: bool = False,
+        overwrite: bool = False,
+        backups: bool = True,
     ) -> None:
         """Lay a run down. Hosts find it when this has returned. job: by value, or for hosts that have it."""
         store = self.of_run(plan.run_id)
         payload = job.path.payload() if isinstance(job, Deployed) else dump_job(job)
         spec = Spec(plan.run_id, plan.job, str(output), plan.shards, sha256(payload), directory=os.getcwd())
+        spec = replace(spec, is_left=is_left, overwrite=overwrite, backups=backups)
         if isinstance(job, Deployed):
             spec = replace(spec, form=Form.IMPORT, functions=job.functions, settings=job.settings)
         if self._key is not None:

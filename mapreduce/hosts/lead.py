@@ -7,9 +7,7 @@ wrote. Nothing that a commit can name is deleted before it.
 
 from __future__ import annotations
 
-import os
 import secrets
-import socket
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -26,8 +24,9 @@ from mapreduce.coordinator.loop import Coordinator
 from mapreduce.coordinator.state import Limits
 from mapreduce.errors import Interrupted, ManifestError, OutputExists, StorageError, Superseded
 from mapreduce.figures import causes
+from mapreduce.host import process_name
 from mapreduce.hosts.desk import PACE, Desk, Pace
-from mapreduce.hosts.leadership import CLEANED, ENDED, LATE, claim, say_end
+from mapreduce.hosts.leadership import CLEANED, ENDED, LATE, claim, is_interruption, say_end
 from mapreduce.job import Job
 from mapreduce.model import AttemptRecord, Manifest, Plan, Progress
 from mapreduce.protocols import Observer, Store
@@ -45,7 +44,7 @@ class Surroundings:
     sleep: Callable[[float], None] = time.sleep
     new_nonce: Callable[[], str] = lambda: secrets.token_hex(4)
     today: Callable[[], datetime] = lambda: datetime.now(UTC)
-    name: Callable[[], str] = lambda: f"{socket.gethostname()}:{os.getpid()}"
+    name: Callable[[], str] = process_name
 
 
 REAL = Surroundings()
@@ -65,13 +64,15 @@ def lead(
     observers: Sequence[Observer] = (),
     stop_requested: Callable[[], bool] = lambda: False,
     tell: Callable[[Manifest], None] = lambda _: None,
+    hands_over: bool = False,
     around: Surroundings = REAL,
 ) -> Manifest:
     """Lead a run until its result is published and told; what was committed, by whomever.
 
     store: the run's. parts: the output's. planned: seconds that planning took. check: why a host of these
     versions can't take part, or "". tell: called when the result is published; until it has returned once,
-    nothing is removed that the run is found by. May be called again, anywhere, after whatever ended it.
+    nothing is removed that the run is found by. hands_over: if `stop_requested` ends it, others may lead the
+    run at once. May be called again, anywhere, after whatever ended it.
     Raises Superseded if another coordinator leads meanwhile or the run was removed, Interrupted if it was
     asked to stop, and the error that ended the job.
     """
@@ -116,8 +117,9 @@ def lead(
     except BaseException as error:
         with suppress(StorageError):  # hosts that hear nothing leave by themselves
             desk.close()
-        with suppress(StorageError):  # then nobody knows whether it may go on
-            say_end(store, epoch, error)
+        if not (hands_over and is_interruption(error) and not desk.is_asked_to_stop):
+            with suppress(StorageError):  # then nobody knows whether it may go on
+                say_end(store, epoch, error)
         if isinstance(error, StorageError):  # perhaps because all is gone
             _check_is_there(store)
         if isinstance(error, Interrupted) and desk.is_asked_to_stop:

@@ -145,9 +145,14 @@ def leader(store: Store, epoch: int) -> str:
 # ---------------------------------------------------------------- how a coordinator ended
 
 
+def is_interruption(error: BaseException) -> bool:
+    """Whether a coordinator ends by it because it was asked to, not because of its job."""
+    return isinstance(error, (Interrupted, KeyboardInterrupt, SystemExit))
+
+
 def say_end(store: Store, epoch: int, error: BaseException) -> None:
     """Leave word how the coordinator of an epoch ended, if not with a result. Raises StorageError."""
-    stopped = isinstance(error, (Interrupted, KeyboardInterrupt, SystemExit))
+    stopped = is_interruption(error)
     typed = error if isinstance(error, MapReduceError) else internal(error)
     said = {} if stopped else {name: typed.to_plain()[name] for name in ("kind", "message", "hint")}
     store.create(layout.end_name(epoch), seal(said))

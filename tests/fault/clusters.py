@@ -66,6 +66,9 @@ class Processes:
     def run(self, *options: str, **environment: str) -> subprocess.Popen[str]:
         return self.start("run", "job.py", "--on", "./store", *options, **environment)
 
+    def coordinator(self, **environment: str) -> subprocess.Popen[str]:
+        return self.start("coordinator", "./store", **environment)
+
     def end(self) -> None:
         """Kill all of them, frozen ones too."""
         for process in self.all:

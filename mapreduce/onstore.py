@@ -1,0 +1,271 @@
+"""Runs on a store that hosts share: laid down, led, and gone on with. The work is done by its hosts."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from mapreduce import manifest as manifests
+from mapreduce.codec import load_code
+from mapreduce.coordinator.state import Limits
+from mapreduce.errors import JobError, OutputExists, Superseded
+from mapreduce.hosts import lead
+from mapreduce.hosts.jobs import Cluster, Form, Spec, version_difference
+from mapreduce.hosts.leadership import has_ended, newest, said_end
+from mapreduce.hosts.signing import read_key
+from mapreduce.importpath import load_deployed
+from mapreduce.job import Job
+from mapreduce.model import Manifest, Plan
+from mapreduce.options import Begin, Options
+from mapreduce.place import (
+    Place,
+    check_apart,
+    check_output,
+    claim_output,
+    needs_parts,
+    place_at,
+    place_of,
+    prepare_output,
+    release_output,
+    remove_garbage,
+)
+from mapreduce.plan import make_plan, new_run_id
+from mapreduce.protocols import Observer, Store
+from mapreduce.result import JobResult
+from mapreduce.signals import Signals
+from mapreduce.signatures import check_signatures
+from mapreduce.sinks.delivery import named_sinks
+from mapreduce.store.probe import check_store
+from mapreduce.store.urls import folder_or_url
+from mapreduce.telling import tell
+from mapreduce.units import parse_size
+
+logger = logging.getLogger("mapreduce.run")
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A run that lies on a store, and that others lead."""
+
+    run_id: str
+    job: str
+    store: str
+    output: str
+    maps: int
+    reduces: int
+    is_new: bool
+    """False: the same job to the same output lay there already."""
+
+
+def run_on_store(
+    job: Job, on: str, options: Options, begin: Begin, *, limit: int | None, resume: bool | str | None
+) -> JobResult:
+    """Lead a run on a store, or go on with one of the same job to the same output."""
+    cluster = _cluster(on)
+    with Signals() as signals:
+        run = _found_or_laid_down(job, cluster, options, begin, limit=limit, resume=resume)
+        if run.is_new:
+            logger.info(
+                "run %s lies on %s for hosts: mapreduce worker %s", run.plan.run_id, cluster.place, on
+            )
+        else:
+            logger.info("going on with run %s on %s", run.plan.run_id, cluster.place)
+        return _lead(run, begin, signals)
+
+
+def submit(
+    job: Job, on: str, options: Options, *, limit: int | None = None, resume: bool | None = None
+) -> Submitted:
+    """Lay a run down for others to lead, unless the same job to the same output lies there already.
+
+    resume: False lays down a new one in any case. Raises JobError if the one that is there has failed or was
+    stopped, and what `run` raises before it begins.
+    """
+    check_signatures(job)
+    named_sinks(job.sinks)
+    cluster = _cluster(on)
+    run = _found_or_laid_down(job, cluster, options, Begin.now(), limit=limit, resume=resume, is_left=True)
+    epoch = newest(run.store)
+    if epoch and (error := said_end(run.store, epoch)) is not None:
+        raise JobError(
+            f"Run {run.plan.run_id} of this job lies on {cluster.place}, and "
+            + (f"has failed: {error['message']}" if error else "was stopped."),
+            hint=f"Go on with it, mapreduce resume {cluster.place} {run.plan.run_id}, or use --new.",
+        )
+    return Submitted(
+        run.plan.run_id,
+        run.plan.job,
+        cluster.place,
+        str(run.place.output),
+        len(run.plan.splits),
+        run.plan.shards,
+        run.is_new,
+    )
+
+
+def lead_submitted(on: str, run_id: str, observers: Sequence[Observer] = ()) -> JobResult:
+    """Lead a run that lies on a store, with the functions that lie there.
+
+    They are loaded only after their signature was checked. Relative paths of sinks begin in the folder where
+    the run was laid down, if there is one here. Raises JobError if this host has other versions than the run
+    was planned with, and what `run` raises.
+    """
+    begin, cluster = Begin.now(), _cluster(on)
+    spec = cluster.spec(run_id)
+    if why := version_difference(spec.versions, manifests.versions()):
+        raise JobError(f"This host can't lead run {run_id}: {why}.", hint="Lead it on a host like its own.")
+    with Signals() as signals:
+        if os.path.isdir(spec.directory):
+            os.chdir(spec.directory)
+        job = _job_of(cluster, spec)
+        options = Options(on, overwrite=spec.overwrite, backups=spec.backups, observers=observers)
+        place = place_at(folder_or_url(spec.output), run_id)
+        logger.info("leading run %s (%s) on %s", run_id, spec.job, cluster.place)
+        run = _OnStore(job, cluster, options, cluster.plan(run_id), place)
+        return _lead(run, begin, signals, hands_over=True)
+
+
+def _cluster(on: str) -> Cluster:
+    cluster = Cluster(on, read_key())
+    check_store(cluster.store)
+    return cluster
+
+
+def _job_of(cluster: Cluster, spec: Spec) -> Job:
+    payload = cluster.payload(spec)
+    if spec.form is Form.IMPORT:
+        return load_deployed(payload, spec.functions, spec.settings)
+    job: Job = load_code(payload)
+    return job
+
+
+def _lead(run: _OnStore, begin: Begin, signals: Signals, *, hands_over: bool = False) -> JobResult:
+    job, cluster, options = run.job, run.cluster, run.options
+    claim_output(run.place)
+    prepare_output(run.place)
+    budget = None if job.memory is None else parse_size("memory", job.memory)
+    again = f"`mapreduce resume {shlex.quote(cluster.place)} {run.plan.run_id}`"
+    try:
+        with _telling_how_to_go_on(again, options), signals.draining(True):
+            lead.lead(
+                job,
+                run.plan,
+                run.store,
+                run.place.output_store(),
+                Limits(job.max_attempts, job.timeout, budget, budget, options.backups, job.quarantine),
+                pace=cluster.pace(),
+                overwrite=options.overwrite,
+                planned=time.monotonic() - begin.seconds,
+                check=partial(version_difference, manifests.versions()),
+                observers=options.observers,
+                stop_requested=signals.noted,
+                tell=run.tell,
+                hands_over=hands_over,
+            )
+    except OutputExists:  # another run was first, for good
+        lead.remove(run.store)
+        run.remove_garbage()
+        run.forget()
+        raise
+    run.forget()
+    return run.results[0]
+
+
+def _found_or_laid_down(
+    job: Job,
+    cluster: Cluster,
+    options: Options,
+    begin: Begin,
+    *,
+    limit: int | None,
+    resume: bool | str | None,
+    is_left: bool = False,
+) -> _OnStore:
+    """A run that hosts know of: one that was begun and can go on, or one that is laid down now."""
+    plan = make_plan(job, new_run_id(begin.date), limit)
+    place = place_of(job, plan.run_id, store=cluster.place)
+    wanted = resume if isinstance(resume, str) else None
+    begun = None
+    if resume is not False:
+        begun = cluster.find(plan, place, options.invocation, wanted, options.deployed)
+    if begun is not None:
+        return _OnStore(job, cluster, options, begun, place.of(begun.run_id))
+    if resume:
+        raise JobError(f"There is no run to {place.output} on {cluster.place} that can go on.")
+    replaced = check_output(place, overwrite=options.overwrite).run_id
+    check_apart(place, plan)
+    cluster.submit(
+        plan,
+        place.output,
+        options.deployed or job,
+        options.invocation,
+        is_left=is_left,
+        overwrite=options.overwrite,
+        backups=options.backups,
+    )
+    return _OnStore(job, cluster, options, plan, place, replaced, is_new=True)
+
+
+@dataclass
+class _OnStore:
+    """A run on a store that hosts share: who is told of its result, and what goes when it has ended."""
+
+    job: Job
+    cluster: Cluster
+    options: Options
+    plan: Plan
+    place: Place
+    replaced: str = ""
+    """The run whose result this one replaces, as far as that is known."""
+    is_new: bool = False
+    """It was laid down just now."""
+    results: list[JobResult] = field(default_factory=list)
+
+    @property
+    def store(self) -> Store:
+        """The run's part of the store."""
+        return self.cluster.of_run(self.plan.run_id)
+
+    def tell(self, manifest: Manifest) -> None:
+        """Its result is published."""
+        self.remove_garbage()
+        self.results.append(tell(self.job, self.place, manifest, self.options.observers))
+
+    def remove_garbage(self) -> None:
+        """Remove from the output what no manifest names, and no run needs any more."""
+        is_folder = isinstance(self.place.output, Path)
+
+        def needs_nothing(run_id: str) -> bool:
+            if has_ended(self.cluster.of_run(run_id)):
+                return True
+            return not needs_parts(self.place, run_id) if is_folder else run_id == self.replaced
+
+        remove_garbage(self.place.output, needs_nothing)
+
+    def forget(self) -> None:
+        """Nobody goes on with it."""
+        self.cluster.close(self.plan.run_id)
+        release_output(self.place)
+
+
+@contextmanager
+def _telling_how_to_go_on(again: str, options: Options) -> Iterator[None]:
+    """Add to what ends a run on a store a note that says how to go on with it, unless somebody else does."""
+    try:
+        yield
+    except (OutputExists, Superseded):
+        raise
+    except BaseException as error:
+        if options.invocation:
+            how, afresh = f"{again}, or the same command", "--new"
+        else:
+            how, afresh = "the same job again", "resume=False"
+        error.add_note(f"What was done is kept. Go on with {how}; {afresh} starts afresh.")
+        raise

@@ -1,0 +1,147 @@
+"""Whose run gets a coordinator, and when: a table, by a store in a folder and a clock that is set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from mapreduce import Job, Records, Sum
+from mapreduce.errors import Interrupted, UserFunctionError
+from mapreduce.hosts.jobs import Cluster
+from mapreduce.hosts.leadership import ENDED, attend, claim, say_end
+from mapreduce.hosts.supervising import Supervisor
+from mapreduce.hosts.watching import enough
+from mapreduce.plan import make_plan
+from mapreduce.store import layout
+
+RUN = "20261126T145923-d8282743"
+JOB = Job("job", Records(["a"]), lambda word: [(word, 1)], Sum(), "out")
+
+
+@dataclass
+class Process:
+    code: int | None = None
+
+    def poll(self) -> int | None:
+        return self.code
+
+    def send_signal(self, number: int) -> None:
+        raise AssertionError(number)
+
+
+class World:
+    """A cluster with one run, and a supervisor that is looked at in steps of a tenth of a second."""
+
+    def __init__(self, folder: Path) -> None:
+        (folder / "cluster").mkdir(mode=0o700)
+        self.cluster = Cluster(str(folder / "cluster"), None)
+        self.store = self.cluster.of_run(RUN)
+        self.now = 100.0
+        self.started: list[tuple[str, Process]] = []
+        self.supervisor = Supervisor(self.cluster, self._start, clock=lambda: self.now)
+        pace = self.cluster.pace()
+        self.patience, self.dead = enough(pace, self.cluster.store.capabilities), pace.dead
+
+    def _start(self, run_id: str) -> Process:
+        self.started.append((run_id, Process()))
+        return self.started[-1][1]
+
+    def submit(self, *, is_left: bool) -> None:
+        self.cluster.submit(make_plan(JOB, RUN), Path("out").resolve(), JOB, is_left=is_left)
+
+    def after(self, seconds: float, then: Callable[[], object] = lambda: None) -> float | None:
+        """Seconds until a coordinator is started, of so many; None: none is."""
+        begin, before = self.now, len(self.started)
+        while self.now <= begin + seconds:
+            self.supervisor.look()
+            if len(self.started) > before:
+                return self.now - begin
+            then()
+            self.now += 0.1
+        return None
+
+
+@pytest.fixture
+def world(own_folder: Path) -> World:
+    return World(own_folder)
+
+
+def test_a_run_that_was_left_to_others_is_led_at_once(world: World) -> None:
+    world.submit(is_left=True)
+    assert world.after(60) == 0
+    assert world.after(60) is None, "it is led"
+    assert [run for run, _ in world.started] == [RUN]
+
+
+def test_a_run_whose_submitter_may_lead_it_is_led_when_that_has_not_come(world: World) -> None:
+    world.submit(is_left=False)
+    assert world.after(60) == pytest.approx(world.dead, abs=0.2)
+
+
+def test_a_coordinator_that_answers_is_left_alone_and_one_that_is_silent_is_followed(world: World) -> None:
+    world.submit(is_left=True)
+    epoch = claim(world.store, "nonce", "vm:1")
+    answered: set[str] = set()
+    assert world.after(60, lambda: attend(world.store, epoch, answered, dict)) is None
+    assert len(answered) > 5, "it was asked again and again"
+    silent = world.after(60)
+    assert silent is not None
+    assert world.patience - 0.2 < silent < world.dead + world.patience + 0.2
+    names = [name for name in world.store.list(layout.EPOCHS) if "ask" in name or "here" in name]
+    assert names == [], "nothing is left of the questions"
+
+
+def test_a_newer_coordinator_is_asked_anew(world: World) -> None:
+    world.submit(is_left=True)
+    claim(world.store, "one", "vm:1")
+    assert world.after(world.patience / 2) is None
+    claim(world.store, "two", "vm:2")
+    assert world.after(60) == pytest.approx(world.patience, abs=0.3)
+
+
+@pytest.mark.parametrize(
+    "error", [UserFunctionError("It raised."), Interrupted("Stopped.")], ids=["failed", "stopped"]
+)
+def test_how_a_run_ended_is_for_a_person_to_look_at(world: World, error: Exception) -> None:
+    world.submit(is_left=True)
+    say_end(world.store, claim(world.store, "nonce", "vm:1"), error)
+    assert world.after(60) is None
+
+
+def test_a_run_that_has_ended_is_not_led(world: World) -> None:
+    world.submit(is_left=True)
+    world.store.create(layout.ENDED, ENDED)
+    assert world.after(60) is None
+
+
+def test_what_is_not_signed_is_not_led(world: World) -> None:
+    world.cluster.store.put(layout.open_name(RUN), b"")
+    world.store.put(layout.SPEC, b"x")
+    assert world.after(60) is None
+
+
+def test_a_process_that_has_ended_is_followed_unless_the_run_has(world: World) -> None:
+    world.submit(is_left=True)
+    world.after(0)
+    world.started[0][1].code = -9
+    assert world.after(60) == pytest.approx(world.dead, abs=0.2), "it had not led yet"
+    world.started[1][1].code = -9
+    assert world.after(60) == pytest.approx(2 * world.dead, abs=0.2), "it may end badly again"
+    world.started[2][1].code = 1
+    say_end(world.store, claim(world.store, "nonce", "vm:1"), UserFunctionError("It raised."))
+    assert world.after(60) is None
+
+
+def test_who_leaves_takes_back_its_questions_and_starts_nothing(world: World) -> None:
+    world.submit(is_left=True)
+    claim(world.store, "nonce", "vm:1")
+    world.after(0)
+    assert any(map(layout.asked_of, world.store.list(layout.EPOCHS)))
+    world.supervisor.close()
+    assert not any(map(layout.asked_of, world.store.list(layout.EPOCHS)))
+    world.now += 60
+    world.supervisor.look(starts=False)
+    assert world.started == []
