@@ -10,7 +10,9 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any, BinaryIO, cast
+from weakref import WeakValueDictionary
 
 from mapreduce.errors import JobError, MapReduceError, StorageError
 from mapreduce.protocols import Capabilities
@@ -27,6 +29,7 @@ _TOKEN = "mapreduce-token"
 _CONFIG = {
     "connect_timeout": 10,
     "read_timeout": 60,
+    "max_pool_connections": 32,
     # Checksums in trailers are unknown to many servers; bodies are signed, and segments have digests.
     "request_checksum_calculation": "when_required",
     "response_checksum_validation": "when_required",
@@ -42,8 +45,27 @@ def open_bucket(url: str, profile: str, patience: Patience) -> ObjectStore:
     name, prefix = _parts(url)
     shown = f"s3://{name}/{prefix}".rstrip("/")
     capabilities = Capabilities("S3", wait_by="read", largest_put=LARGEST_PUT, paid=True)
-    bucket = S3Bucket(name, load_profile(profile), profile)
+    bucket = _shared(name, profile)
     return ObjectStore(bucket, shown, prefix and f"{prefix}/", capabilities, patience=patience)
+
+
+_SHARED: WeakValueDictionary[tuple[str, ...], S3Bucket] = WeakValueDictionary()
+_SHARING = Lock()
+
+
+def _shared(name: str, profile: str) -> S3Bucket:
+    """One for all stores on a bucket, while any of them is there: a client costs what thirty requests do.
+
+    It is another one where what leads there has changed: the profile, or the environment.
+    """
+    options = load_profile(profile)
+    led = sorted(f"{variable}={value}" for variable, value in os.environ.items() if variable[:4] == "AWS_")
+    key = (name, profile, repr(options), *led)
+    with _SHARING:
+        bucket = _SHARED.get(key)
+        if bucket is None:
+            bucket = _SHARED[key] = S3Bucket(name, options, profile)
+        return bucket
 
 
 def _parts(url: str) -> tuple[str, str]:
