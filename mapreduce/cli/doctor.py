@@ -45,7 +45,7 @@ def doctor(store: str, wait: float | None, key_file: str | None, as_json: bool) 
 
     cluster = Cluster(store, read_key(key_file))
     here = check_up(cluster, socket.gethostname())
-    seconds = asking.patience(cluster) if wait is None else wait
+    seconds = asking.patience(cluster, here.ended - here.began) if wait is None else wait
     answers = [] if here.broken else asking.ask(cluster, seconds)
     wrong = bool(_problems(here, answers))
     if as_json:

@@ -34,9 +34,12 @@ def interval(cluster: Cluster) -> float:
     return pace.dead if cluster.store.capabilities.paid else pace.report
 
 
-def patience(cluster: Cluster) -> float:
-    """Seconds in which hosts answer that are there, if nothing is slow."""
-    return interval(cluster) + cluster.store.capabilities.listed_after + _SPARE
+def patience(cluster: Cluster, took: float = 0.0) -> float:
+    """Seconds in which hosts answer that are there.
+
+    took: seconds in which this host found for itself what they are asked for; they may take twice as long.
+    """
+    return interval(cluster) + cluster.store.capabilities.listed_after + max(_SPARE, 2 * took)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from mapreduce.coordinator.log import read_log
-from mapreduce.errors import MapReduceError, SignatureError, WorkDamaged, from_plain
+from mapreduce.errors import MapReduceError, SignatureError, WorkDamaged
 from mapreduce.figures import causes
 from mapreduce.hosts.jobs import Cluster, version_difference
 from mapreduce.hosts.leadership import has_ended, leader, newest, said_end
@@ -143,16 +143,12 @@ def status(cluster: Cluster, run_id: str, seconds: float | None = None) -> Statu
 
     Raises SignatureError, WorkDamaged, StorageError.
     """
-    found = facts(cluster, run_id)
-    if found.state is State.UNREADABLE:
-        raise from_plain(found.error)
-    if found.state is State.ENDED:
-        return Status(found, "ended")
-    store = cluster.of_run(run_id)
+    versions, store = cluster.spec(run_id).versions, cluster.of_run(run_id)
+    if has_ended(store):
+        return Status(_facts(cluster, run_id), "ended")
     pace = cluster.pace()
     seen = watch(store, pace, enough(pace, store.capabilities) if seconds is None else seconds)
-    found = facts(cluster, run_id)  # it has gone on
-    versions = cluster.spec(run_id).versions
+    found = _facts(cluster, run_id)
     hosts = [_host(id_, report, seen, versions) for id_, report in seen.hosts.items()]
     over = found.state in (State.FAILED, State.STOPPED)  # silent ones were told to leave
     staying = [host for host in hosts if (host.slots and not (over and host.wrote is None)) or host.refused]

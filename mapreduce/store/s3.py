@@ -24,12 +24,14 @@ from mapreduce.store.s3errors import answered, meaning
 
 LARGEST_PUT = 5 << 30
 """Bytes of one put, by S3's rules."""
+TOGETHER = 8
+"""Requests of one step that are on their way at once."""
 _TOKEN = "mapreduce-token"
 """The metadata by which a writer knows its own object."""
 _CONFIG = {
     "connect_timeout": 10,
     "read_timeout": 60,
-    "max_pool_connections": 32,
+    "max_pool_connections": 4 * TOGETHER,
     # Checksums in trailers are unknown to many servers; bodies are signed, and segments have digests.
     "request_checksum_calculation": "when_required",
     "response_checksum_validation": "when_required",
@@ -44,7 +46,7 @@ def open_bucket(url: str, profile: str, patience: Patience) -> ObjectStore:
     """The store of `s3://bucket/prefix`. Raises JobError for what is no such URL, or if s3fs is missing."""
     name, prefix = _parts(url)
     shown = f"s3://{name}/{prefix}".rstrip("/")
-    capabilities = Capabilities("S3", wait_by="read", largest_put=LARGEST_PUT, paid=True)
+    capabilities = Capabilities("S3", wait_by="read", largest_put=LARGEST_PUT, paid=True, together=TOGETHER)
     bucket = _shared(name, profile)
     return ObjectStore(bucket, shown, prefix and f"{prefix}/", capabilities, patience=patience)
 
