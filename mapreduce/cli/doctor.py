@@ -46,10 +46,11 @@ def doctor(store: str, wait: float | None, key_file: str | None, as_json: bool) 
     cluster = Cluster(store, read_key(key_file))
     here = check_up(cluster, socket.gethostname())
     seconds = asking.patience(cluster, here.ended - here.began) if wait is None else wait
-    answers = [] if here.broken else asking.ask(cluster, seconds)
+    longer = asking.LONGER if wait is None else 0.0
+    answers = [] if here.broken else asking.ask(cluster, seconds, longer=longer)
     wrong = bool(_problems(here, answers))
     if as_json:
-        told = {"here": to_plain(here), "waited": seconds, "answers": to_plain(answers)}
+        told = {"here": to_plain(here), "waited": round(seconds, 1), "answers": to_plain(answers)}
         console.say_json({"store": cluster.place, **told, "problems": _problems(here, answers)})
         return int(wrong)
     for line in [*_here(here), "", *_answers(here, answers, seconds), *_problems(here, answers)]:
