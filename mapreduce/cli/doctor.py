@@ -48,9 +48,10 @@ def doctor(store: str, wait: float | None, key_file: str | None, as_json: bool) 
     seconds = asking.patience(cluster, here.ended - here.began) if wait is None else wait
     longer = asking.LONGER if wait is None else 0.0
     answers = [] if here.broken else asking.ask(cluster, seconds, longer=longer)
+    seconds = round(max([seconds, *(answer.seconds for answer in answers)]), 1)
     wrong = bool(_problems(here, answers))
     if as_json:
-        told = {"here": to_plain(here), "waited": round(seconds, 1), "answers": to_plain(answers)}
+        told = {"here": to_plain(here), "waited": seconds, "answers": to_plain(answers)}
         console.say_json({"store": cluster.place, **told, "problems": _problems(here, answers)})
         return int(wrong)
     for line in [*_here(here), "", *_answers(here, answers, seconds), *_problems(here, answers)]:
