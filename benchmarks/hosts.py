@@ -34,9 +34,9 @@ from benchmarks.kills import workers_of
 from benchmarks.measure import _descendants
 from benchmarks.programs import OUTPUT, ROOT, engine, python
 from mapreduce.cli.jobfile import load_job
-from mapreduce.coordinator.log import Acceptance, AcceptanceLog
+from mapreduce.coordinator.log import Acceptance, AcceptanceLog, read_log
+from mapreduce.errors import WorkDamaged
 from mapreduce.hosts import messages
-from mapreduce.hosts.desk import Desk
 from mapreduce.hosts.jobs import Cluster
 from mapreduce.hosts.leadership import claim
 from mapreduce.hosts.messages import Going, HostReport, Order, Orders
@@ -113,16 +113,21 @@ class Hosts:
         self.place = place
         self.counts = Path(tempfile.mkdtemp(prefix="counts-", dir=place.folder))
         self._environment = {**os.environ, **place.environment, COUNTS: str(self.counts)}
-        self.hosts = [self._host(processes) for _ in range(hosts)]
+        self._started: list[subprocess.Popen[bytes]] = []
+        try:
+            self.hosts = [self._host(processes) for _ in range(hosts)]
+        except BaseException:
+            self.__exit__()
+            raise
 
     def __enter__(self) -> "Hosts":
         return self
 
     def __exit__(self, *_: object) -> None:
-        for host in self.hosts:
-            with suppress(ProcessLookupError):
-                os.killpg(host.pid, signal.SIGKILL)
-            host.wait()
+        for process in self._started:
+            if process.poll() is None:  # else its number may be another's by now
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
 
     def _host(self, processes: int) -> subprocess.Popen[bytes]:
         log = Path(tempfile.mktemp(prefix="host-", dir=self.place.folder))
@@ -134,9 +139,11 @@ class Hosts:
     def start(self, command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
         """A process in a group of its own."""
         with open(log, "wb") as told:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 command, cwd=ROOT, stdout=told, stderr=told, env=self._environment, start_new_session=True
             )
+        self._started.append(process)
+        return process
 
     def lead(self, *settings: str) -> tuple[int, Figures]:
         """Run the job of tasks that do nothing; the process that led it, and what it tells."""
@@ -148,7 +155,7 @@ class Hosts:
         return leader.pid, json.loads(log.read_text().splitlines()[-1])
 
     def run(
-        self, log: Path, disturb: Callable[["Hosts"], int] = lambda _: 0
+        self, log: Path, disturb: Callable[["Hosts", subprocess.Popen[bytes], Path], int] = lambda *_: 0
     ) -> tuple[float, Figures, str, int]:
         """Run page hits: seconds, the document, the answer, and what `disturb` gave."""
         output = Path(tempfile.mkdtemp(prefix="output-", dir=self.place.folder)) / "answer"
@@ -156,7 +163,7 @@ class Hosts:
         told = output.with_name("log")
         begin = time.monotonic()
         process = self.start([*command, self.place.url], told)
-        kills = disturb(self)
+        kills = disturb(self, process, told)
         ended(process, told)
         seconds = time.monotonic() - begin
         return seconds, _document(told), answer(output), kills
@@ -227,7 +234,8 @@ def latency(place: Place, _: argparse.Namespace) -> Figures:
 def idle(place: Place, options: argparse.Namespace) -> Figures:
     """Requests a second while nothing ends: of a host, and of the coordinator for it."""
     output = place.folder / f"idle-{secrets.token_hex(4)}"
-    settings = ["TASKS=2", "SHAPE=sleep", "SECONDS=100", f"OUTPUT={output}"]
+    outlasting = f"SECONDS={2 * LONG + options.seconds}"
+    settings = ["TASKS=2", "SHAPE=sleep", outlasting, f"OUTPUT={output}"]
     command = [part for setting in settings for part in ("--set", setting)]
     figures: Figures = {}
     for number, name in ((1, "one host"), (3, "three hosts")):
@@ -235,13 +243,9 @@ def idle(place: Place, options: argparse.Namespace) -> Figures:
             job = [*python("-m", "mapreduce", "run", NO_OP, "--new", "--on", place.url), *command]
             told = output.with_suffix(".log")
             leader = hosts.start(job, told)
-            try:
-                own = [host.pid for host in hosts.hosts]
-                wait_for(lambda own=own: all(map(workers_of, own)), leader, told)
-                figures[name] = _idle_rates(hosts, leader.pid, options.seconds)
-            finally:
-                os.killpg(leader.pid, signal.SIGKILL)
-                leader.wait()
+            own = [host.pid for host in hosts.hosts]
+            wait_for(lambda own=own: all(map(workers_of, own)), leader, told)
+            figures[name] = _idle_rates(hosts, leader.pid, options.seconds)
         cluster = place.cluster()
         for run_id in cluster.open_runs():
             cluster.close(run_id)
@@ -272,16 +276,16 @@ def message_costs(place: Place, _: argparse.Namespace) -> Figures:
     acceptance = Acceptance(
         attempt.task, Result(Work(), {}, digest="0" * 32), AttemptRecord("map 1", 1, 1, "succeeded", 1.0)
     )
-    log, desk = AcceptanceLog(store, 1), Desk(store, 1)
+    log = AcceptanceLog(store, 1)
     figures: Figures = {}
     for number in range(1, 51):
         messages.post(store, layout.report_name(f"host-{number}", 1), report_)
     turns = iter(range(1, 10_000))
     acts: dict[str, Callable[[], object]] = {
-        "read a report": lambda: desk._read(f"host-{next(turns) % 50 + 1}", 1),
+        "read a report": lambda: messages.newest_report(store, f"host-{next(turns) % 50 + 1}", [1]),
         "write orders": lambda: messages.post(store, layout.orders_name("host", 1, next(turns)), orders),
         "write a log entry": lambda: log.append([acceptance]),
-        "list 50 reports": desk._newest_reports,
+        "list 50 reports": lambda: messages.all_reports(store),
     }
     for name, act in acts.items():
         walls, cpus = [], []
@@ -319,17 +323,21 @@ def killed(place: Place, options: argparse.Namespace) -> Figures:
     log = Data(options.data, options.size).path("access")
     rng = random.Random(options.seed)
     with Hosts(place, 3, PROCESSES) as hosts:
-        undisturbed, _, right, _ = hosts.run(log)
+        undisturbed, document, right, _ = hosts.run(log)
+    maps = len({each["task"] for each in document["attempts"] if each["task"].startswith("map")})
+    if maps < (fewest := 2 * 3 * PROCESSES):
+        needed = -(-options.size * fewest // maps // 10**6)
+        raise RuntimeError(f"{maps} maps are over before anybody is killed: take --size {needed}MB")
 
-    def two_workers(hosts: Hosts) -> int:
-        time.sleep(undisturbed / 2)
+    def two_workers(hosts: Hosts, leader: subprocess.Popen[bytes], told: Path) -> int:
+        wait_for(lambda: _is_half_done(place), leader, told)
         busy = [found for host in hosts.hosts if (found := workers_of(host.pid))]
-        for workers in rng.sample(busy, min(2, len(busy))):
+        for workers in rng.sample(busy, 2):
             os.kill(rng.choice(workers), signal.SIGKILL)
-        return min(2, len(busy))
+        return 2
 
-    def one_host(hosts: Hosts) -> int:
-        time.sleep(undisturbed / 2)
+    def one_host(hosts: Hosts, leader: subprocess.Popen[bytes], told: Path) -> int:
+        wait_for(lambda: _is_half_done(place), leader, told)
         os.killpg(hosts.hosts[0].pid, signal.SIGKILL)
         return 1
 
@@ -343,6 +351,16 @@ def killed(place: Place, options: argparse.Namespace) -> Figures:
         ratio = round(seconds / (undisturbed + lost), 3)
         figures[name] = {"kills": kills, "s": round(seconds, 3), "lost s": round(lost, 3), "ratio": ratio}
     return figures
+
+
+def _is_half_done(place: Place) -> bool:
+    """Whether half of the maps of the only open run are accepted."""
+    cluster = place.cluster()
+    for run_id in cluster.open_runs():
+        with suppress(WorkDamaged):  # it is being laid down
+            maps = len(cluster.plan(run_id).splits)
+            return 2 * len(read_log(cluster.of_run(run_id)).by_task) >= maps
+    return False
 
 
 def resume(place: Place, options: argparse.Namespace) -> Figures:

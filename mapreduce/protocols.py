@@ -158,6 +158,8 @@ class Capabilities:
     """Bytes of an object that is sent as one; None where there is no limit."""
     paid: bool = False
     """Requests cost money: ask seldom, and put much into one object."""
+    together: int = 1
+    """So many requests may be on their way at once, because an answer takes long; 1: it doesn't."""
 
 
 class Store(Protocol):

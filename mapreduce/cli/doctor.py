@@ -45,8 +45,10 @@ def doctor(store: str, wait: float | None, key_file: str | None, as_json: bool) 
 
     cluster = Cluster(store, read_key(key_file))
     here = check_up(cluster, socket.gethostname())
-    seconds = asking.patience(cluster) if wait is None else wait
-    answers = [] if here.broken else asking.ask(cluster, seconds)
+    seconds = asking.patience(cluster, here.ended - here.began) if wait is None else wait
+    longer = asking.LONGER if wait is None else 0.0
+    answers = [] if here.broken else asking.ask(cluster, seconds, longer=longer)
+    seconds = round(max([seconds, *(answer.seconds for answer in answers)]), 1)
     wrong = bool(_problems(here, answers))
     if as_json:
         told = {"here": to_plain(here), "waited": seconds, "answers": to_plain(answers)}

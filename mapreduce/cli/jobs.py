@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -29,9 +30,11 @@ def jobs(store: str, everything: bool, key_file: str | None, as_json: bool) -> i
     from mapreduce.hosts.jobs import Cluster
     from mapreduce.hosts.signing import read_key
     from mapreduce.hosts.status import State, facts
+    from mapreduce.store.together import together
 
     cluster = Cluster(store, read_key(key_file))
-    found = [facts(cluster, run) for run in (cluster.all_runs() if everything else cluster.open_runs())]
+    runs = cluster.all_runs() if everything else cluster.open_runs()
+    found = list(together(cluster.store, partial(facts, cluster), runs))
     unreadable = [fact for fact in found if fact.state is State.UNREADABLE]
     if as_json:
         console.say_json({"store": cluster.place, "runs": list(map(_document, found))})

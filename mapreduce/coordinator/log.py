@@ -20,6 +20,7 @@ from mapreduce.errors import StorageError, WorkDamaged
 from mapreduce.model import AttemptRecord, Result, TaskId
 from mapreduce.protocols import Store
 from mapreduce.store import layout
+from mapreduce.store.together import together
 
 FORMAT = 2
 PATIENCE = 0.02
@@ -118,17 +119,16 @@ def read_log(store: Store, read: Callable[[str], bytes] | None = None) -> Accept
 def _read_all(store: Store, read: Callable[[str], bytes]) -> Accepted:
     found = Accepted()
     last = (0, 0)
-    for name in store.list(layout.LOG):
-        numbers = layout.log_numbers(name)
-        if numbers is None:
-            continue
+    listed = ((name, layout.log_numbers(name)) for name in store.list(layout.LOG))
+    names = {name: numbers for name, numbers in listed if numbers}
+    for (name, numbers), data in zip(names.items(), together(store, read, names), strict=True):
         session, number = numbers
         found.missing += [
             layout.log_name(session, gone) for gone in range(last[1] + 1 if session == last[0] else 1, number)
         ]
         last = numbers
         found.sessions = max(found.sessions, session)
-        entry = _parse(read(name), layout.shown(store.url, name))
+        entry = _parse(data, layout.shown(store.url, name))
         if entry is None:
             found.damaged.append(name)
             continue

@@ -24,6 +24,7 @@ from mapreduce.model import Attempt, Result
 from mapreduce.protocols import Executor, Store
 from mapreduce.shuffle.objects import read_stage
 from mapreduce.store import layout
+from mapreduce.store.together import do_all
 
 _LOG = logging.getLogger("mapreduce.host")
 
@@ -197,8 +198,9 @@ class Agent:
             self._refusal = orders.refusal
             _LOG.warning("this host gets no work: %s", orders.refusal)
         self._ended = {number: ended for number, ended in self._ended.items() if number > orders.ack}
-        for number in range(self._removed + 1, orders.seen):
-            self._store.delete(layout.report_name(self._identity.id, number))
+        read = range(self._removed + 1, orders.seen)
+        names = [layout.report_name(self._identity.id, number) for number in read]
+        do_all(self._store, self._store.delete, names)
         self._removed = max(self._removed, orders.seen - 1)
         wanted = {order.key: order for order in orders.orders}
         self._queue = deque(order for order in self._queue if order.key in wanted)

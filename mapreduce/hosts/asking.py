@@ -21,11 +21,14 @@ from mapreduce.hosts.checkup import Checkup, check_up
 from mapreduce.hosts.jobs import Cluster
 from mapreduce.store import layout
 from mapreduce.store.local import remove_empty
+from mapreduce.store.together import do_all
 
 _LOG = logging.getLogger("mapreduce.host")
 _QUESTION = b"what is it like there?"
 _SPARE = 2.5
 """Seconds that a host may take to find what it answers, without which nobody waits for it."""
+LONGER = 30.0
+"""Seconds that one may take which has said that it is at it."""
 
 
 def interval(cluster: Cluster) -> float:
@@ -34,9 +37,12 @@ def interval(cluster: Cluster) -> float:
     return pace.dead if cluster.store.capabilities.paid else pace.report
 
 
-def patience(cluster: Cluster) -> float:
-    """Seconds in which hosts answer that are there, if nothing is slow."""
-    return interval(cluster) + cluster.store.capabilities.listed_after + _SPARE
+def patience(cluster: Cluster, took: float = 0.0) -> float:
+    """Seconds in which hosts answer that are there, if nothing is slow.
+
+    took: seconds in which this host found for itself what they are asked for; they may take twice as long.
+    """
+    return interval(cluster) + cluster.store.capabilities.listed_after + max(_SPARE, 2 * took)
 
 
 @dataclass(frozen=True)
@@ -56,12 +62,14 @@ def ask(
     cluster: Cluster,
     seconds: float | None = None,
     *,
+    longer: float = 0.0,
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[Answer]:
     """Ask all hosts, and take the answers that come in so long, by default what hosts need that are there.
 
-    Nothing is left behind. Raises StorageError.
+    longer: seconds for which those that have begun to look by then are waited for besides. Nothing is left
+    behind. Raises StorageError.
     """
     store, token = cluster.signed(), secrets.token_hex(8)
     allowed = patience(cluster) if seconds is None else seconds
@@ -70,20 +78,21 @@ def ask(
     store.create(layout.question_name(token), _QUESTION)
     try:
         while True:
-            for name in store.list(f"{layout.ANSWERS}/{token}"):
-                if name in found:
+            names = store.list(f"{layout.ANSWERS}/{token}")
+            begun = set(filter(None, map(layout.begun_of, names)))
+            for name in names:
+                if name in found or layout.begun_of(name):
                     continue
                 with suppress(FileNotFoundError, ValueError, TypeError):  # not signed, or not whole yet
                     checkup = messages.parse(Checkup, store.read(name))
                     found[name] = compared(checkup, begin, clock())
-            if clock() - begin >= allowed:
+            if clock() - begin >= (allowed if begun <= found.keys() else allowed + longer):
                 return sorted(found.values(), key=lambda answer: answer.checkup.host)
             sleep(max(cluster.pace().look, interval(cluster) / 10))
     finally:
         with suppress(StorageError):  # `mapreduce clean` finds it
             store.delete(layout.question_name(token))
-            for name in store.list(f"{layout.ANSWERS}/{token}"):
-                store.delete(name)
+            do_all(store, store.delete, store.list(f"{layout.ANSWERS}/{token}"))
         if cluster.folder is not None:
             remove_empty(cluster.folder / layout.ANSWERS)
 
@@ -126,6 +135,7 @@ class Answering:
         try:
             if not self._is_asked(token):
                 return
+            self._cluster.signed().create(layout.begun_name(token, self._id), b"begun")
             found = check_up(self._cluster, self._name, at_work=at_work)
             if self._is_asked(token):
                 self._cluster.signed().create(layout.answer_name(token, self._id), seal(found))

@@ -31,6 +31,7 @@ from mapreduce.place import named_at, place_at, release_output, remove_at
 from mapreduce.protocols import Store
 from mapreduce.store import layout
 from mapreduce.store.local import remove_empty, storage_errors, unfinished_files
+from mapreduce.store.together import do_all, together
 from mapreduce.store.urls import folder_or_url
 
 
@@ -78,8 +79,8 @@ def erase(store: Store) -> None:
     if store.read(layout.COMMIT) != CLEANED:
         store.put(layout.COMMIT, CLEANED)
     names = _removable(store)
-    for name in sorted(names, key=lambda name: name == layout.SPEC):
-        store.delete(name)
+    do_all(store, store.delete, [name for name in names if name != layout.SPEC])
+    store.delete(layout.SPEC)
 
 
 def _removable(store: Store) -> list[str]:
@@ -103,16 +104,17 @@ def clean(
     """
     runs = cluster.all_runs() if run_id is None else [run_id]
     open_runs = cluster.open_runs()
-    before = [_look(cluster, run, is_open=run in open_runs) for run in runs]
+    before = list(together(cluster.store, lambda run: _look(cluster, run, is_open=run in open_runs), runs))
     wanted = [look for look in before if run_id or everything or not look.is_open]
     wanted += _half_submitted(cluster) if run_id is None else []
     others = set(_others(cluster)) if run_id is None else set()
     seconds = cluster.pace().dead + cluster.store.capabilities.listed_after
-    seen = {
-        look.run: watch(cluster.of_run(look.run), cluster.pace(), seconds, whole=True)
-        for look in wanted
-        if look.spec and look.is_open
-    }
+    watched = [look.run for look in wanted if look.spec and look.is_open]
+
+    def watch_it(run: str) -> Seen:
+        return watch(cluster.of_run(run), cluster.pace(), seconds, whole=True)
+
+    seen = dict(zip(watched, together(cluster.store, watch_it, watched), strict=True))
     if not seen and (wanted or others):
         sleep(seconds)
     found = []

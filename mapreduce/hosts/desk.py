@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from mapreduce.codec import to_plain
@@ -25,6 +26,7 @@ from mapreduce.hosts.messages import Ended, HostReport, Order, Orders
 from mapreduce.model import Attempt, Kind
 from mapreduce.protocols import Store
 from mapreduce.store import layout
+from mapreduce.store.together import do_all
 
 _LOG = logging.getLogger("mapreduce.run")
 
@@ -138,6 +140,10 @@ class Desk:
         self._memory: dict[int, int] = {}
         self._events: list[Event | Printed | Reported] = []
         self._blame = Blame()
+        self._stages: dict[str, Any] = {}
+        """What reduces read that are to be ordered, by name."""
+        self._unneeded: list[str] = []
+        """Names of orders that are to be deleted."""
         self._idle: set[int] = set()
         """Workers that were told to be ready, and have got nothing."""
         self._kind = Kind.MAP
@@ -185,9 +191,14 @@ class Desk:
         plain: dict[str, Any] = to_plain(request)
         if "segments" in plain:
             name = layout.stage_name(self.epoch, attempt.task.index, request["nonce"])
-            messages.post(self._store, name, plain["segments"])
+            self._stages[name] = plain["segments"]
             plain["segments"] = name
         return plain
+
+    def _lay_stages(self) -> None:
+        """Before any orders that name them."""
+        do_all(self._store, lambda stage: messages.post(self._store, *stage), self._stages.items())
+        self._stages.clear()
 
     def stop(self, attempt: Attempt, error: MapReduceError | None) -> None:
         key = self._running.get(attempt)
@@ -213,7 +224,7 @@ class Desk:
         """Tell every host that the run is over."""
         for host in self._hosts.values():
             host.orders.clear()
-            self._send(host, ended=True)
+        self._send(self._hosts.values(), ended=True)
 
     # ------------------------------------------------------------ what hosts tell
 
@@ -221,9 +232,9 @@ class Desk:
         deadline = self._clock() + timeout
         self._take_back()
         while True:
-            for host in self._hosts.values():
-                if host.alive and (host.changed or self._is_owed(host)):
-                    self._send(host)
+            self._lay_stages()
+            hosts = [each for each in self._hosts.values() if each.alive]
+            self._send([host for host in hosts if host.changed or self._is_owed(host)])
             if self._looked + self._pace.look - self._clock() < INSTANT:
                 self._look()
             now = self._clock()
@@ -249,7 +260,10 @@ class Desk:
         ack, seen = host.said
         return host.settled > ack or host.read - seen >= KEPT_REPORTS
 
-    def _send(self, host: _Host, *, ended: bool = False) -> None:
+    def _send(self, hosts: Iterable[_Host], *, ended: bool = False) -> None:
+        do_all(self._store, partial(self._send_to, ended=ended), hosts)
+
+    def _send_to(self, host: _Host, *, ended: bool) -> None:
         host.sent += 1
         orders = Orders(tuple(host.orders.values()), host.settled, host.read, ended, host.refusal)
         messages.post(self._store, layout.orders_name(host.id, self.epoch, host.sent), orders)
@@ -270,12 +284,14 @@ class Desk:
         for host in self._hosts.values():
             if asleep:
                 host.heard = now
-        for id_, numbers in messages.all_reports(self._store).items():
-            host = self._hosts.get(id_) or _Host(id_, read=self._before.get(id_, 0), heard=now)
-            if found := messages.newest_report(self._store, id_, numbers, host.read):
-                self._hosts[id_] = host
-                host.read, report = found
-                self._hear(host, report)
+        read = self._before | {host.id: host.read for host in self._hosts.values()}
+        reports = messages.all_reports(self._store)
+        for id_, (number, report) in messages.newer_reports(self._store, reports, read):
+            host = self._hosts.setdefault(id_, _Host(id_, heard=now))
+            host.read = number
+            self._hear(host, report)
+        do_all(self._store, self._store.delete, self._unneeded)
+        self._unneeded.clear()
         if any(host.alive for host in self._hosts.values()):
             self._alone_since = now
         elif now - self._alone_since > LONELY:
@@ -383,9 +399,9 @@ class Desk:
         self._memory.pop(attempt.worker, None)
 
     def _remove_read(self, host: _Host, seen: int) -> None:
-        """Delete the orders before those that the host has read."""
-        for number in range(max(1, host.removed), min(seen, host.sent)):
-            self._store.delete(layout.orders_name(host.id, self.epoch, number))
+        """The orders before those that the host has read may go."""
+        numbers = range(max(1, host.removed), min(seen, host.sent))
+        self._unneeded += [layout.orders_name(host.id, self.epoch, number) for number in numbers]
         host.removed = max(host.removed, min(seen, host.sent))
 
     # ------------------------------------------------------------ workers come and go

@@ -31,6 +31,7 @@ from mapreduce.job import Job
 from mapreduce.model import AttemptRecord, Manifest, Plan, Progress
 from mapreduce.protocols import Observer, Store
 from mapreduce.store import layout
+from mapreduce.store.together import do_all
 
 READS = 10
 """So often a name that was listed, or must be there, is read before it is taken for missing."""
@@ -257,6 +258,5 @@ def remove(store: Store) -> None:
     A coordinator that is late finds the commit, so it can neither make another result nor publish one.
     """
     for prefix in (layout.ORDERS, layout.REPORTS, layout.STAGE, layout.LOG, layout.DATA):
-        for name in store.list(prefix):
-            store.delete(name)
+        do_all(store, store.delete, store.list(prefix))
     store.delete(layout.CODE)

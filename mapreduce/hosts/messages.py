@@ -5,7 +5,7 @@ A message that is lost, late, repeated or torn does no harm: the next one says i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from mapreduce.errors import InternalError
 from mapreduce.model import Attempt, Result
 from mapreduce.protocols import Store
 from mapreduce.store import layout
+from mapreduce.store.together import together
 
 T = TypeVar("T")
 
@@ -133,18 +134,31 @@ def all_reports(store: Store) -> dict[str, list[int]]:
 
 def newest_reports(store: Store) -> dict[str, tuple[int, HostReport]]:
     """The newest report of each host of a run, and its number, as `newest_report` gives it."""
-    found = {host: newest_report(store, host, numbers) for host, numbers in all_reports(store).items()}
-    return {host: newest for host, newest in found.items() if newest is not None}
+    return dict(newer_reports(store, all_reports(store), {}))
 
 
-def newest_report(
-    store: Store, host: str, numbers: Iterable[int], read: int = 0
-) -> tuple[int, HostReport] | None:
-    """The newest report after one that was read, and its number. What holds nothing is passed over.
+def newer_reports(
+    store: Store, reports: Mapping[str, Iterable[int]], read: Mapping[str, int]
+) -> Iterator[tuple[str, tuple[int, HostReport]]]:
+    """Of each host that has one the newest report after the one that was read, as `newest_report` gives it.
+
+    reports: numbers of each host's. read: number of the one that was read, where one was.
+    """
+    newer = {
+        host: [number for number in numbers if number > read.get(host, 0)]
+        for host, numbers in reports.items()
+    }
+    hosts = [host for host, numbers in newer.items() if numbers]
+    found = together(store, lambda host: newest_report(store, host, newer[host]), hosts)
+    return ((host, newest) for host, newest in zip(hosts, found, strict=True) if newest is not None)
+
+
+def newest_report(store: Store, host: str, numbers: Iterable[int]) -> tuple[int, HostReport] | None:
+    """The newest report of these numbers, and its own. What holds nothing is passed over.
 
     None: there is none, or it can't be read now; a newer one will say the same. Raises StorageError.
     """
-    for number in sorted((number for number in numbers if number > read), reverse=True):
+    for number in sorted(numbers, reverse=True):
         with suppress(FileNotFoundError, ValueError, TypeError):
             return number, parse(HostReport, store.read(layout.report_name(host, number)))
     return None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from mapreduce.coordinator.log import read_log
-from mapreduce.errors import MapReduceError, SignatureError, WorkDamaged, from_plain
+from mapreduce.errors import MapReduceError, SignatureError, WorkDamaged
 from mapreduce.figures import causes
 from mapreduce.hosts.jobs import Cluster, version_difference
 from mapreduce.hosts.leadership import has_ended, leader, newest, said_end, was_late
@@ -145,16 +145,13 @@ def status(cluster: Cluster, run_id: str, seconds: float | None = None) -> Statu
 
     Raises SignatureError, WorkDamaged, StorageError.
     """
-    found = facts(cluster, run_id)
-    if found.state is State.UNREADABLE:
-        raise from_plain(found.error)
-    if found.state in (State.ENDED, State.LATE):
+    versions, store = cluster.spec(run_id).versions, cluster.of_run(run_id)
+    if has_ended(store):
+        found = _facts(cluster, run_id)
         return Status(found, phase(found, Seen(found.epoch)))
-    store = cluster.of_run(run_id)
     pace = cluster.pace()
     seen = watch(store, pace, enough(pace, store.capabilities) if seconds is None else seconds)
-    found = facts(cluster, run_id)  # it has gone on
-    versions = cluster.spec(run_id).versions
+    found = _facts(cluster, run_id)
     hosts = [_host(id_, report, seen, versions) for id_, report in seen.hosts.items()]
     over = found.state in (State.FAILED, State.STOPPED)  # silent ones were told to leave
     staying = [host for host in hosts if (host.slots and not (over and host.wrote is None)) or host.refused]

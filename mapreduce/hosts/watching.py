@@ -14,7 +14,7 @@ from typing import Any
 
 from mapreduce.hosts.desk import Pace
 from mapreduce.hosts.leadership import Asking, newest, said_end
-from mapreduce.hosts.messages import HostReport, all_reports, newest_report
+from mapreduce.hosts.messages import HostReport, all_reports, newer_reports
 from mapreduce.protocols import Capabilities, Store
 
 
@@ -86,7 +86,6 @@ def watch(
 
 def _hear_hosts(store: Store, seen: Seen, read: dict[str, int]) -> None:
     """Take in what hosts have written since the last time."""
-    for host, numbers in all_reports(store).items():
-        if found := newest_report(store, host, numbers, read.get(host, 0)):
-            read[host], seen.hosts[host] = found
-            seen.wrote.setdefault(host, seen.seconds)
+    for host, found in newer_reports(store, all_reports(store), read):
+        read[host], seen.hosts[host] = found
+        seen.wrote.setdefault(host, seen.seconds)

@@ -22,6 +22,7 @@ on a store that hosts share
   open/<run>                       there while the run has not ended
   open/ask-<token>                 a question to all hosts, where they look anyway: what is it like there?
   answer/<token>/<host>            a host's answer
+  answer/<token>/<host>.begun      it has begun to look
   results/<job>/<run>/output/      the result of a job without output
   jobs/<run>/                      as a run's own directory, and also
   spec, code                       what hosts must know, signed, and the job
@@ -231,6 +232,17 @@ def question_of(name: str) -> str | None:
 def answer_name(token: str, host: str) -> str:
     """A host's answer to a question."""
     return f"{ANSWERS}/{token}/{host}"
+
+
+def begun_name(token: str, host: str) -> str:
+    """What says that a host has seen a question, and is at its answer."""
+    return f"{answer_name(token, host)}.begun"
+
+
+def begun_of(name: str) -> str | None:
+    """The name of the answer that is begun, of a name that `begun_name` made; None for another."""
+    answer = name.removesuffix(".begun")
+    return answer if answer != name else None
 
 
 def in_job(run_id: str, name: str = "") -> str:

@@ -10,7 +10,9 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any, BinaryIO, cast
+from weakref import WeakValueDictionary
 
 from mapreduce.errors import JobError, MapReduceError, StorageError
 from mapreduce.protocols import Capabilities
@@ -22,11 +24,14 @@ from mapreduce.store.s3errors import answered, meaning
 
 LARGEST_PUT = 5 << 30
 """Bytes of one put, by S3's rules."""
+TOGETHER = 8
+"""Requests of one step that are on their way at once."""
 _TOKEN = "mapreduce-token"
 """The metadata by which a writer knows its own object."""
 _CONFIG = {
     "connect_timeout": 10,
     "read_timeout": 60,
+    "max_pool_connections": 4 * TOGETHER,
     # Checksums in trailers are unknown to many servers; bodies are signed, and segments have digests.
     "request_checksum_calculation": "when_required",
     "response_checksum_validation": "when_required",
@@ -41,9 +46,28 @@ def open_bucket(url: str, profile: str, patience: Patience) -> ObjectStore:
     """The store of `s3://bucket/prefix`. Raises JobError for what is no such URL, or if s3fs is missing."""
     name, prefix = _parts(url)
     shown = f"s3://{name}/{prefix}".rstrip("/")
-    capabilities = Capabilities("S3", wait_by="read", largest_put=LARGEST_PUT, paid=True)
-    bucket = S3Bucket(name, load_profile(profile), profile)
+    capabilities = Capabilities("S3", wait_by="read", largest_put=LARGEST_PUT, paid=True, together=TOGETHER)
+    bucket = _shared(name, profile)
     return ObjectStore(bucket, shown, prefix and f"{prefix}/", capabilities, patience=patience)
+
+
+_SHARED: WeakValueDictionary[tuple[str, ...], S3Bucket] = WeakValueDictionary()
+_SHARING = Lock()
+
+
+def _shared(name: str, profile: str) -> S3Bucket:
+    """One for all stores on a bucket, while any of them is there: a client costs what thirty requests do.
+
+    It is another one where what leads there has changed: the profile, or the environment.
+    """
+    options = load_profile(profile)
+    led = sorted(f"{variable}={value}" for variable, value in os.environ.items() if variable[:4] == "AWS_")
+    key = (name, profile, repr(options), *led)
+    with _SHARING:
+        bucket = _SHARED.get(key)
+        if bucket is None:
+            bucket = _SHARED[key] = S3Bucket(name, options, profile)
+        return bucket
 
 
 def _parts(url: str) -> tuple[str, str]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -401,9 +403,38 @@ def test_a_host_of_another_version_is_told_apart(own_folder: Path, monkeypatch: 
     def attend_once(_: float) -> None:
         host.attend(cluster.store.list(layout.OPEN), at_work=False)
         time.sleep(0.02)
-        hours.now += len(cluster.store.list(layout.ANSWERS))
+        hours.now += sum(layout.begun_of(name) is None for name in cluster.store.list(layout.ANSWERS))
 
     (answer,) = ask(cluster, 1.0, clock=hours.clock, sleep=attend_once)
     assert answer.checkup.host == "vm:2"
     assert different_versions(here, answer.checkup) == [f"polars 0.1 (here {ours['polars']})"]
     assert cluster.store.list() == []
+
+
+@pytest.mark.parametrize("longer", [0.0, 5.0])
+def test_who_has_begun_to_look_is_waited_for_longer(
+    longer: float, own_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own_folder.chmod(0o700)
+    cluster, go_on, look = Cluster(str(own_folder), b"k" * 32), threading.Event(), check_up
+
+    def slow(*arguments: Any, **options: Any) -> Checkup:
+        go_on.wait(60)
+        return look(*arguments, **options)
+
+    monkeypatch.setattr("mapreduce.hosts.asking.check_up", slow)
+    host, hours = Answering(cluster, "vm-2-12345678", "vm:2"), Hours()
+
+    def attend_once(_: float) -> None:
+        host.attend(cluster.store.list(layout.OPEN), at_work=False)
+        time.sleep(0.02)
+        names = cluster.store.list(layout.ANSWERS)
+        hours.now = 1.0 if names else 0.0  # it has begun, and it is late
+        if longer and names:
+            go_on.set()
+
+    answers = ask(cluster, 1.0, longer=longer, clock=hours.clock, sleep=attend_once)
+    go_on.set()
+    assert [answer.checkup.host for answer in answers] == (["vm:2"] if longer else [])
+    if longer:
+        assert cluster.store.list() == []

@@ -7,6 +7,7 @@ import io
 import os
 import traceback
 from typing import Any
+from weakref import WeakValueDictionary
 
 import aiohttp
 import botocore.exceptions
@@ -164,6 +165,7 @@ def clients(monkeypatch: pytest.MonkeyPatch) -> list[Client]:
         return made[-1]
 
     monkeypatch.setattr(fsspec, "filesystem", filesystem)
+    monkeypatch.setattr("mapreduce.store.s3._SHARED", WeakValueDictionary())
     monkeypatch.setattr("fsspec.asyn.sync", lambda loop, function: function())
     return made
 
@@ -182,6 +184,19 @@ def test_a_client_caches_nothing_and_tries_nothing_again(clients: list[Client]) 
     assert client.options["config_kwargs"]["read_timeout"] == 5
     assert client.options["key"] == "k"
     assert client.retries == 1
+
+
+def test_stores_on_a_bucket_share_a_client(clients: list[Client], monkeypatch: pytest.MonkeyPatch) -> None:
+    stores = [open_store(f"s3://bucket/{name}") for name in ("x", "y/z")]
+    for store in stores:
+        store.delete("a")
+    (client,) = clients
+    assert [asked["Key"] for _, asked in client.asked] == ["x/a", "y/z/a"]
+    stores.append(open_store("s3://other/x"))
+    assert len(clients) == 2, "another bucket"
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    stores.append(open_store("s3://bucket/x"))
+    assert len(clients) == 3, "another server"
 
 
 def test_a_fork_is_noticed(clients: list[Client], monkeypatch: pytest.MonkeyPatch) -> None:
