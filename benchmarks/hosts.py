@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -51,6 +52,8 @@ NO_OP = "benchmarks/jobs/no_op.py"
 PROCESSES = 2
 LONG = 300.0
 """Seconds after which something has gone wrong."""
+SELDOM = 0.1
+"""Seconds between two looks that cost something."""
 Figures = dict[str, Any]
 
 
@@ -180,13 +183,15 @@ def _document(told: Path) -> Figures:
     return found
 
 
-def wait_for(is_so: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
+def wait_for(
+    is_so: Callable[[], bool], process: subprocess.Popen[bytes], log: Path, pause: float = 0.002
+) -> None:
     """Wait until something is so. Raises RuntimeError if a process ends before, or it takes too long."""
     end = time.monotonic() + LONG
     while not is_so():
         if process.poll() is not None or time.monotonic() > end:
             raise RuntimeError(f"{process.args} did not come so far: {log.read_text()[-3000:]}")
-        time.sleep(0.002)
+        time.sleep(pause)
 
 
 def ended(process: subprocess.Popen[bytes], log: Path) -> None:
@@ -330,14 +335,14 @@ def killed(place: Place, options: argparse.Namespace) -> Figures:
         raise RuntimeError(f"{maps} maps are over before anybody is killed: take --size {needed}MB")
 
     def two_workers(hosts: Hosts, leader: subprocess.Popen[bytes], told: Path) -> int:
-        wait_for(lambda: _is_half_done(place), leader, told)
+        wait_for(lambda: _is_half_done(place), leader, told, SELDOM)
         busy = [found for host in hosts.hosts if (found := workers_of(host.pid))]
         for workers in rng.sample(busy, 2):
             os.kill(rng.choice(workers), signal.SIGKILL)
         return 2
 
     def one_host(hosts: Hosts, leader: subprocess.Popen[bytes], told: Path) -> int:
-        wait_for(lambda: _is_half_done(place), leader, told)
+        wait_for(lambda: _is_half_done(place), leader, told, SELDOM)
         os.killpg(hosts.hosts[0].pid, signal.SIGKILL)
         return 1
 
@@ -375,9 +380,14 @@ def resume(place: Place, options: argparse.Namespace) -> Figures:
     log = AcceptanceLog(store, claim(store, "bench", "bench"))
     for first in range(0, tasks // 2, 100):
         log.append([_accepted(index) for index in range(first, first + 100)])
-    messages.post(
-        store, layout.report_name("bench", 1), HostReport(2, 0, 0, name="bench", versions=versions())
-    )
+    reports = count(1)
+
+    def is_ordered() -> bool:
+        """Report as a host does that waits, and see whether it has got something to do."""
+        report = HostReport(2, 0, 0, name="bench", versions=versions())
+        messages.post(store, layout.report_name("bench", next(reports)), report)
+        return bool(_ordered(cluster, plan.run_id))
+
     options_ = [part for setting in settings for part in ("--set", setting)]
     told = output.with_suffix(".log")
     with Hosts(place, 0, 0) as hosts:
@@ -387,7 +397,7 @@ def resume(place: Place, options: argparse.Namespace) -> Figures:
         try:
             wait_for(lambda: len(store.list(layout.EPOCHS)) == 2, leader, told)
             led = time.monotonic()
-            wait_for(lambda: bool(_ordered(cluster, plan.run_id)), leader, told)
+            wait_for(is_ordered, leader, told)
             now = time.monotonic()
             return {
                 "from the start s": round(now - begin, 3),
@@ -434,8 +444,8 @@ def added(all_counts: Any) -> dict[str, Counted]:
     """By operation."""
     total: dict[str, Counted] = {}
     for counts in all_counts:
-        for op, count in counts.items():
-            total[op] = total.get(op, Counted()) + count
+        for op, counted in counts.items():
+            total[op] = total.get(op, Counted()) + counted
     return total
 
 
