@@ -82,6 +82,7 @@ def run(
     backups: bool = True,
     fresh_process: bool = False,
     observers: Sequence[Observer] = (),
+    hosts_timeout: float | None = None,
     invocation: Invocation | None = None,
 ) -> JobResult:
     """Run a job and commit its result, or go on with a run of it that did not end.
@@ -91,6 +92,8 @@ def run(
         leads the run. It is signed with the key that MAPREDUCE_KEY_FILE or MAPREDUCE_KEY names.
     import_path: "package.module:job", for a store: its hosts import the job, and are sent no pickle. It must
         be this job, here and there. `params` are sent along.
+    hosts_timeout: seconds after which a run on a store ends by NoWorkers, if no host works on it; by
+        default it waits for one.
     workers: number of processes; by default one for each processor.
     limit: read the first records of each input only.
     overwrite: replace a result that is there, after this one has succeeded.
@@ -120,7 +123,18 @@ def run(
     by_hosts = None if import_path is None else _by_hosts(import_path, job, on, replay)
     if replay is not None:
         job = _replaying(job, replay)
-    options = Options(on, workers, overwrite, keep, backups, fresh_process, observers, invocation, by_hosts)
+    options = Options(
+        on,
+        workers,
+        overwrite,
+        keep,
+        backups,
+        fresh_process,
+        observers,
+        invocation,
+        by_hosts,
+        hosts_timeout,
+    )
     begin = Begin.now()
     _check_options(options)
     check_signatures(job)
@@ -186,7 +200,12 @@ def _check_options(options: Options) -> None:
             f"on={options.on!r} is not known.",
             hint='Give "processes", "serial", or a store: a folder ("/…" or "./…") or a URL.',
         )
+    timeout = options.hosts_timeout
+    if timeout is not None and not (type(timeout) in (int, float) and timeout > 0):
+        raise JobError(f"hosts_timeout={timeout!r}.", hint="Give seconds.")
     if options.on is None or not is_place(options.on):
+        if timeout is not None:
+            raise JobError("hosts_timeout is for a store that hosts share.", hint="Leave it out.")
         return
     given = {"workers": options.workers, "keep": options.keep, "fresh_process": options.fresh_process}
     if named := [name for name, value in given.items() if value]:

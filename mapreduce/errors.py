@@ -292,7 +292,7 @@ class HostLost(ResourceError):
 
 
 class NoWorkers(ResourceError):
-    """No worker process can be started, or all end before they are ready."""
+    """No worker process can be started, or all end before they are ready; or no host works on a run."""
 
     advice = "Look at the limits of processes, memory and open files (`ulimit -a`), and go on with the run."
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import shlex
 import time
@@ -168,6 +169,7 @@ def _lead(run: _OnStore, begin: Begin, signals: Signals, *, hands_over: bool = F
                 stop_requested=signals.noted,
                 tell=run.tell,
                 hands_over=hands_over,
+                lonely=math.inf if options.hosts_timeout is None else options.hosts_timeout,
             )
     except OutputExists:  # another run was first, for good
         lead.remove(run.store)

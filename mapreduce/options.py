@@ -28,6 +28,7 @@ class Options:
     observers: Sequence[Observer] = ()
     invocation: Invocation | None = None
     deployed: Deployed | None = None
+    hosts_timeout: float | None = None
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,12 @@ GO_ON_WITH = "mapreduce.go_on_with"
 )
 @click.option("--keep", is_flag=True, help="Leave what the run needed while it ran.")
 @click.option("--no-backups", is_flag=True, help="Give stragglers no second attempt.")
+@click.option(
+    "--hosts-timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="On a STORE: end when no host has worked on the run for so long, to go on with it later.",
+)
 @click.option("--fresh-process", is_flag=True, help="A process of its own for each attempt.")
 @options.as_json
 @options.traceback
@@ -65,6 +71,7 @@ def run(
     accept_new_code: bool,
     keep: bool,
     no_backups: bool,
+    hosts_timeout: float | None,
     fresh_process: bool,
     as_json: bool,
 ) -> int:
@@ -108,6 +115,7 @@ def run(
             backups=not no_backups,
             fresh_process=fresh_process,
             observers=observers,
+            hosts_timeout=hosts_timeout,
             invocation=again or Invocation(os.getcwd(), tuple(context.obj[1:])),
         )
     return told(result, as_json)

@@ -17,7 +17,7 @@ from typing import Any
 
 from mapreduce.codec import to_plain
 from mapreduce.coordinator.policy import may_be_the_hosts
-from mapreduce.errors import HostLost, MapReduceError, Superseded, from_plain
+from mapreduce.errors import HostLost, MapReduceError, NoWorkers, Superseded, from_plain
 from mapreduce.events import Event, Failed, Printed, Reported, Succeeded, WorkerGone, WorkerReady
 from mapreduce.hosts import messages
 from mapreduce.hosts.blame import Blame
@@ -112,7 +112,8 @@ class Desk:
     """An `Executor` for the coordinator of an epoch.
 
     store: the run's. check: why a host of these versions can't take part, or "". standing: what those are
-    told who ask whether the coordinator is there. Raises Superseded from `poll` when another one leads.
+    told who ask whether the coordinator is there. lonely: seconds without any host after which `poll` raises
+    NoWorkers. Raises Superseded from `poll` when another one leads.
     """
 
     queues = True
@@ -127,6 +128,7 @@ class Desk:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         standing: Callable[[], dict[str, Any]] = dict,
+        lonely: float = math.inf,
     ) -> None:
         self._store, self.epoch, self._pace = store, epoch, pace
         self._check, self._clock, self._sleep = check, clock, sleep
@@ -155,8 +157,8 @@ class Desk:
         self._most = 1
         self._before: dict[str, int] = {}
         """Number of the newest report of each host when this desk was opened."""
-        self._alone_since = clock()
-        """Infinite: it was told that nobody comes."""
+        self._lonely = lonely
+        self._alone_since, self._told_alone = clock(), False
         self._looked = self._led = self._asked = clock()
 
     @property
@@ -292,14 +294,25 @@ class Desk:
             self._hear(host, report)
         do_all(self._store, self._store.delete, self._unneeded)
         self._unneeded.clear()
-        if any(host.alive for host in self._hosts.values()):
-            self._alone_since = now
-        elif now - self._alone_since > LONELY:
-            self._alone_since = math.inf
-            _LOG.warning("no host works on the run: start one with `mapreduce worker STORE`")
+        self._note_whether_alone(now, asleep=asleep)
         for host in self._hosts.values():
             if host.alive and self._clock() - host.heard > self._pace.dead:
                 self._lose(host, f"{host.name or host.id} has not been heard of for {self._pace.dead:g} s.")
+
+    def _note_whether_alone(self, now: float, *, asleep: bool) -> None:
+        """Say that no host works on the run; after a while give up. Raises NoWorkers."""
+        if asleep or any(host.alive for host in self._hosts.values()):
+            self._alone_since, self._told_alone = now, False
+            return
+        alone = now - self._alone_since
+        if alone > self._lonely:
+            raise NoWorkers(
+                f"No host has worked on the run for {self._lonely:g} s.",
+                hint="Start one, `mapreduce worker STORE`, and go on with the run.",
+            )
+        if alone > LONELY and not self._told_alone:
+            self._told_alone = True
+            _LOG.warning("no host works on the run: start one with `mapreduce worker STORE`")
 
     def _hear(self, host: _Host, report: HostReport) -> None:
         if report.epoch > self.epoch:

@@ -7,6 +7,7 @@ wrote. Nothing that a commit can name is deleted before it.
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
 from collections import deque
@@ -66,6 +67,7 @@ def lead(
     stop_requested: Callable[[], bool] = lambda: False,
     tell: Callable[[Manifest], None] = lambda _: None,
     hands_over: bool = False,
+    lonely: float = math.inf,
     around: Surroundings = REAL,
 ) -> Manifest:
     """Lead a run until its result is published and told; what was committed, by whomever.
@@ -73,7 +75,8 @@ def lead(
     store: the run's. parts: the output's. planned: seconds that planning took. check: why a host of these
     versions can't take part, or "". tell: called when the result is published; until it has returned once,
     nothing is removed that the run is found by. hands_over: if `stop_requested` ends it, others may lead the
-    run at once. May be called again, anywhere, after whatever ended it.
+    run at once. lonely: seconds without any host after which it ends by NoWorkers. May be called again,
+    anywhere, after whatever ended it.
     Raises Superseded if another coordinator leads meanwhile or the run was removed, Interrupted if it was
     asked to stop, and the error that ended the job.
     """
@@ -93,7 +96,14 @@ def lead(
     failures = _Failures()
     log = AcceptanceLog(store, epoch)
     desk = Desk(
-        store, epoch, pace, check=check, clock=around.clock, sleep=around.sleep, standing=failures.told
+        store,
+        epoch,
+        pace,
+        check=check,
+        clock=around.clock,
+        sleep=around.sleep,
+        standing=failures.told,
+        lonely=lonely,
     )
     coordinator = Coordinator(
         plan,

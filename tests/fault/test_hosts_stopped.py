@@ -253,6 +253,26 @@ def test_a_coordinator_that_runs_out_of_something_stops_and_can_go_on(
 # ---------------------------------------------------------------- nobody is left
 
 
+@pytest.mark.covers("W8", "kill -9 of all hosts, none returns: NoWorkers after the deadline, then resumed")
+def test_a_run_ends_that_no_host_works_on(cluster: Path, processes: Processes) -> None:
+    Path("hold-3").touch()
+    host = processes.host(2)
+    run = processes.run("--hosts-timeout", "2")
+    wait_for(lambda: accepted(cluster), "something is accepted", LONG)
+    kill_group(host)
+    code, told = ended(run)
+    assert code == 1, told
+    assert "No host has worked on the run for 2 s" in told
+    assert "mapreduce resume" in told
+    kept, before = accepted(cluster), called()
+    Path("hold-3").unlink()
+    processes.host(2)
+    code, told = ended(processes.start("resume", "./store"))
+    assert code == 0, told
+    assert not kept & {f"map {number}" for number in called() - before}, "what was accepted did not run again"
+    assert_right()
+
+
 @pytest.mark.covers("W8", "kill -9 of all hosts; the coordinator waits, until one comes")
 def test_a_run_without_hosts_waits_for_one(cluster: Path, processes: Processes) -> None:
     Path("hold").touch()

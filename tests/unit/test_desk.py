@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
+from mapreduce.errors import NoWorkers
 from mapreduce.events import WorkerReady
 from mapreduce.hosts import messages
 from mapreduce.hosts.desk import LONELY, Desk, Pace
@@ -17,9 +20,9 @@ PACE = Pace(look=0.1, report=1.0, dead=5.0)
 class Waiting:
     """A desk to which nobody comes but who reports."""
 
-    def __init__(self) -> None:
+    def __init__(self, lonely: float = math.inf) -> None:
         self.store, self.now = MemoryStore(), 0.0
-        self.desk = Desk(self.store, 1, PACE, clock=lambda: self.now)
+        self.desk = Desk(self.store, 1, PACE, clock=lambda: self.now, lonely=lonely)
 
     def let_pass(self, seconds: float) -> list[object]:
         """Look once a second; what it heard."""
@@ -42,6 +45,24 @@ def test_it_is_told_once_each_time_that_nobody_works(caplog: pytest.LogCaptureFi
     assert caplog.messages == told, "it came, and has not been gone for so long"
     waiting.let_pass(3 * LONELY)
     assert caplog.messages == 2 * told
+
+
+def test_a_run_that_no_host_works_on_is_given_up_where_that_is_wanted() -> None:
+    waiting = Waiting(lonely=30.0)
+    waiting.let_pass(29)
+    waiting.store.put(layout.report_name("host-1", 1), messages.write(HostReport(1, 0, 0)))
+    waiting.let_pass(PACE.dead + 29)
+    with pytest.raises(NoWorkers, match="No host has worked on the run for 30 s"):
+        waiting.let_pass(5)
+
+
+def test_a_coordinator_that_was_frozen_gives_hosts_their_time() -> None:
+    waiting = Waiting(lonely=30.0)
+    waiting.let_pass(20)
+    waiting.now += 3600
+    waiting.let_pass(29)
+    with pytest.raises(NoWorkers):
+        waiting.let_pass(5)
 
 
 def test_a_report_that_holds_nothing_hides_no_other() -> None:
