@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -181,3 +183,39 @@ def test_a_storm_of_kills(seaweedfs: Server, own_folder: Path, rng: random.Rando
     else:  # it was killed when the result was there
         assert "already holds a result" in Path("told-run").read_text(), told()
         assert_right(0)
+
+
+# ---------------------------------------------------------------- laid down, and left
+
+
+def test_a_run_that_was_left_in_a_bucket_is_led(
+    moto: Server, own_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Submitter, coordinator and host share the bucket alone; the coordinator is killed once."""
+    place = new_place()
+    there = f"{place}-out"
+    Path("job.py").write_text(HITS.replace('"out"', repr(there)))
+    write_access_log(Path("access.log"), 1_000_000)
+    variables = {**environment(), "AWS_ENDPOINT_URL": moto.endpoint}
+    for name in [name for name in variables if name.startswith("AWS_")]:
+        monkeypatch.setenv(name, variables[name])
+    submit = started(variables, "told-submit", "submit", "job.py", "--on", place)
+    assert submit.wait(LONG) == 0, told()
+    both = [started(variables, "told-coordinator", "coordinator", place)]
+    both.append(started(variables, "told-host", "worker", place, "--processes", "1"))
+    try:
+        wait_for(lambda: "leading run" in Path("told-coordinator").read_text(), "it is led")
+        os.kill(_leader(both[0].pid), signal.SIGKILL)
+        wait_for(lambda: "exit code 0" in Path("told-coordinator").read_text(), "it has ended")
+    finally:
+        for process in both:
+            kill(process)
+    result = JobResult.load(there)
+    assert [result.part_bytes(part) for part in result.parts] == run_sequential(load_job("job.py")).parts
+    assert manifests.verify(there)[1] == []
+
+
+def _leader(coordinator: int) -> int:
+    """The process that a coordinator has started to lead a run."""
+    (child,) = Path(f"/proc/{coordinator}/task/{coordinator}/children").read_text().split()
+    return int(child)
