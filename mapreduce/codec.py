@@ -19,6 +19,7 @@ import json
 import logging
 import marshal
 import operator
+import os
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -175,10 +176,20 @@ def ship_by_value(module: types.ModuleType) -> None:
 
 
 def load_code(payload: bytes) -> Any:
-    """The job that `dump_code` pickled. Only for bytes from this process's own coordinator."""
+    """The job that `dump_code` pickled. Only for bytes that were signed, or come from one's own
+    coordinator.
+    """
     import cloudpickle
 
     return cloudpickle.loads(payload)
+
+
+def loading_error(error: Exception, where: str) -> SerializationError:
+    """What to raise when a job can't be loaded in a process of some kind, on this host."""
+    return SerializationError(
+        f"The job can't be loaded in a {where}, on {os.uname().nodename}: {type(error).__name__}: {error}.",
+        hint="A module that it needs may only be importable where the job was started; put it on PYTHONPATH.",
+    )
 
 
 def _picklable(value: object) -> bool:

@@ -166,7 +166,7 @@ def verify(output: Path | str) -> tuple[Manifest, list[Finding]]:
     manifest = load(output)
     files = files_of(manifest)
     findings = [Finding(part.name, problem) for part in files if (problem := check_part(output, part))]
-    named = {part.name for part in files} | {layout.MANIFEST, layout.SINKS}
+    named = {part.name for part in files} | {layout.MANIFEST, layout.SINKS, layout.PROBES}
     findings += [
         Finding(name, "extra: the manifest does not name it")
         for name in names_at(output)

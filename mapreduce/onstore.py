@@ -9,19 +9,20 @@ import shlex
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from mapreduce import manifest as manifests
-from mapreduce.codec import load_code
+from mapreduce.codec import load_code, loading_error
 from mapreduce.coordinator.state import Limits
 from mapreduce.errors import JobError, OutputExists, Superseded
 from mapreduce.hosts import lead
 from mapreduce.hosts.jobs import Cluster, Form, Spec, version_difference
 from mapreduce.hosts.leadership import has_ended, newest, said_end
+from mapreduce.hosts.resuming import check_has_not_ended
 from mapreduce.hosts.signing import read_key
-from mapreduce.importpath import load_deployed
+from mapreduce.importpath import lead_path, load_deployed
 from mapreduce.job import Job
 from mapreduce.model import Manifest, Plan
 from mapreduce.options import Begin, Options
@@ -36,6 +37,7 @@ from mapreduce.place import (
     prepare_output,
     release_output,
     remove_garbage,
+    replaced_at,
 )
 from mapreduce.plan import make_plan, new_run_id
 from mapreduce.protocols import Observer, Store
@@ -120,9 +122,11 @@ def lead_submitted(on: str, run_id: str, observers: Sequence[Observer] = ()) -> 
     """
     begin, cluster = Begin.now(), _cluster(on)
     spec = cluster.spec(run_id)
+    check_has_not_ended(cluster, spec)
     if why := version_difference(spec.versions, manifests.versions()):
         raise JobError(f"This host can't lead run {run_id}: {why}.", hint="Lead it on a host like its own.")
     with Signals() as signals:
+        lead_path(os.getcwd())
         if os.path.isdir(spec.directory):
             os.chdir(spec.directory)
         job = _job_of(cluster, spec)
@@ -130,7 +134,7 @@ def lead_submitted(on: str, run_id: str, observers: Sequence[Observer] = ()) -> 
         place = place_at(folder_or_url(spec.output), run_id)
         logger.info("leading run %s (%s) on %s", run_id, spec.job, cluster.place)
         run = _OnStore(job, cluster, options, cluster.plan(run_id), place)
-        return _lead(run, begin, signals, hands_over=True)
+        return _lead(run, begin, signals, hands_over=True, replaces=spec.replaces)
 
 
 def _cluster(on: str) -> Cluster:
@@ -143,18 +147,25 @@ def _job_of(cluster: Cluster, spec: Spec) -> Job:
     payload = cluster.payload(spec)
     if spec.form is Form.IMPORT:
         return load_deployed(payload, spec.functions, spec.settings)
-    job: Job = load_code(payload)
+    try:
+        job: Job = load_code(payload)
+    except Exception as error:  # whatever a job does when it is loaded
+        raise loading_error(error, "coordinator") from error
     return job
 
 
-def _lead(run: _OnStore, begin: Begin, signals: Signals, *, hands_over: bool = False) -> JobResult:
+def _lead(
+    run: _OnStore, begin: Begin, signals: Signals, *, hands_over: bool = False, replaces: str | None = None
+) -> JobResult:
     job, cluster, options = run.job, run.cluster, run.options
+    if options.overwrite:
+        run.replaced = replaced_at(run.place.output).run_id
     claim_output(run.place)
     prepare_output(run.place)
     budget = None if job.memory is None else parse_size("memory", job.memory)
     again = f"`mapreduce resume {shlex.quote(cluster.place)} {run.plan.run_id}`"
     try:
-        with _telling_how_to_go_on(again, options), signals.draining(True):
+        with _telling_how_to_go_on(again, options, hands_over=hands_over), signals.draining(True):
             lead.lead(
                 job,
                 run.plan,
@@ -163,6 +174,7 @@ def _lead(run: _OnStore, begin: Begin, signals: Signals, *, hands_over: bool = F
                 Limits(job.max_attempts, job.timeout, budget, budget, options.backups, job.quarantine),
                 pace=cluster.pace(),
                 overwrite=options.overwrite,
+                replaces=replaces,
                 planned=time.monotonic() - begin.seconds,
                 check=partial(version_difference, manifests.versions()),
                 observers=options.observers,
@@ -198,10 +210,15 @@ def _found_or_laid_down(
     if resume is not False:
         begun = cluster.find(plan, place, options.invocation, wanted, options.deployed)
     if begun is not None:
+        spec = cluster.spec(begun.run_id)
+        if is_left:
+            _check_allowed(spec, options)
+        overwrite, backups = options.overwrite or spec.overwrite, options.backups and spec.backups
+        options = replace(options, overwrite=overwrite, backups=backups)
         return _OnStore(job, cluster, options, begun, place.of(begun.run_id))
     if resume:
         raise JobError(f"There is no run to {place.output} on {cluster.place} that can go on.")
-    replaced = check_output(place, overwrite=options.overwrite).run_id
+    replaced = check_output(place, overwrite=options.overwrite)
     check_apart(place, plan)
     cluster.submit(
         plan,
@@ -210,9 +227,19 @@ def _found_or_laid_down(
         options.invocation,
         is_left=is_left,
         overwrite=options.overwrite,
+        replaces=replaced.digest,
         backups=options.backups,
     )
-    return _OnStore(job, cluster, options, plan, place, replaced, is_new=True)
+    return _OnStore(job, cluster, options, plan, place, is_new=True)
+
+
+def _check_allowed(spec: Spec, options: Options) -> None:
+    """Raise JobError if a run was laid down that may not do what is wanted now."""
+    if options.overwrite and not spec.overwrite:
+        raise JobError(
+            f"Run {spec.run_id} to {spec.output} lies there, and was laid down without --overwrite.",
+            hint="Go on with it without that, or start afresh with --new.",
+        )
 
 
 @dataclass
@@ -258,13 +285,16 @@ class _OnStore:
 
 
 @contextmanager
-def _telling_how_to_go_on(again: str, options: Options) -> Iterator[None]:
+def _telling_how_to_go_on(again: str, options: Options, *, hands_over: bool) -> Iterator[None]:
     """Add to what ends a run on a store a note that says how to go on with it, unless somebody else does."""
     try:
         yield
     except (OutputExists, Superseded):
         raise
     except BaseException as error:
+        if hands_over:
+            error.add_note(f"What was done is kept. Go on with {again}, or `mapreduce coordinator`.")
+            raise
         if options.invocation:
             how, afresh = f"{again}, or the same command", "--new"
         else:

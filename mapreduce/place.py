@@ -80,12 +80,12 @@ def place_of(job: Job, run_id: str, work: Path | None = None, store: str | None 
     """
     path = as_output(job.output).path
     if path is None:
-        results = "" if store is None else layout.results_of(store, job.name)
+        results = "" if store is None else inputs.local_path(layout.results_of(store, job.name))
         if inputs.is_url(results):
             root = layout.kept_root(Path.cwd(), job.name)
             return Place(run_id, _kept(results, run_id), root, kept=True, results=results)
         beside = layout.kept_root(Path.cwd(), job.name) if work is None else _real(work) / job.name
-        root = Path(results) if results else beside
+        root = Path(os.path.realpath(results)) if results else beside
         return Place(run_id, _kept(root, run_id), root, kept=True)
     output = folder_or_url(path)
     output = _real(output) if isinstance(output, Path) else open_store(output).url
@@ -120,12 +120,12 @@ def check_output(place: Place, *, overwrite: bool) -> Replaced:
         names = manifests.names_at(output)
         if layout.MANIFEST in names:
             if overwrite:
-                return _replaced(output)
+                return replaced_at(output)
             raise OutputExists(
                 f"{output} already holds a result.",
                 hint="Look at it with `mapreduce show`, give another output, or replace it with --overwrite.",
             )
-        foreign = [name for name in names if layout.writer_of(name) is None]
+        foreign = [name for name in names if layout.writer_of(name) is None and name != layout.PROBES]
     if foreign:
         raise OutputExists(
             f"{place.output} holds files that are no result: {', '.join(foreign[:3])}"
@@ -151,7 +151,8 @@ def _lies_in(uri: str, output: Path | str) -> bool:
     return uri.startswith(f"{output}/")
 
 
-def _replaced(output: Path | str) -> Replaced:
+def replaced_at(output: Path | str) -> Replaced:
+    """The result that is there. Raises StorageError."""
     try:
         manifest = manifests.load(output)
     except ManifestError:  # damaged: that is what --overwrite is for
@@ -210,8 +211,8 @@ def run_directory(
         remove_garbage(
             place.output, lambda run_id: (is_folder or run_id in known) and not needs_parts(place, run_id)
         )
-        is_shared = place.kept or not is_folder  # a directory for many jobs
-        for empty in (place.output, place.root, *([place.root.parent] if is_shared else [])):
+        above = place.root.parent
+        for empty in (place.output, place.root, *([above] if above.name == layout.OWN else [])):
             if isinstance(empty, Path):
                 with suppress(OSError):
                     empty.rmdir()

@@ -59,6 +59,7 @@ def _lead(store: str, begin: str, as_json: bool) -> int:
 
 def _supervise(store: str) -> int:
     with importing():
+        from mapreduce.errors import StorageError
         from mapreduce.host import process_name
         from mapreduce.hosts.jobs import Cluster
         from mapreduce.hosts.signing import KEY_FILE, read_key
@@ -80,7 +81,10 @@ def _supervise(store: str) -> int:
         logger.info("%s looks after the runs on %s", process_name(), cluster.place)
         try:
             while not leaving.asked or supervisor.leading:
-                supervisor.look(starts=not leaving.asked)
+                try:
+                    supervisor.look(starts=not leaving.asked)
+                except (StorageError, OSError) as error:
+                    logger.warning("looking again later: %s", error)
                 leaving.pass_on(supervisor)
                 time.sleep(cluster.pace().rest)
         finally:
@@ -95,7 +99,8 @@ class _Leaving:
         self.asked = 0
         self._told: Counter[str] = Counter()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._handle)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+                signal.signal(number, self._handle)
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         self.asked += 1

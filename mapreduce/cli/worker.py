@@ -59,7 +59,8 @@ class _Leaving:
     def __init__(self) -> None:
         self._asked = False
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._handle)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+                signal.signal(number, self._handle)
 
     def asked(self) -> bool:
         """Whether one has come."""

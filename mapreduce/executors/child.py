@@ -136,8 +136,4 @@ def _answer(
 def _loading_error(error: Exception) -> MapReduceError:
     if isinstance(error, (SerializationError, JobChanged)):  # it says so itself
         return error
-    return SerializationError(
-        f"The job can't be loaded in a worker process, on {os.uname().nodename}: "
-        f"{type(error).__name__}: {error}.",
-        hint="A module that it needs may only be importable where the job was started; put it on PYTHONPATH.",
-    )
+    return codec.loading_error(error, "worker process")

@@ -20,7 +20,7 @@ from pathlib import Path
 from mapreduce import manifest as manifests
 from mapreduce.changes import differences
 from mapreduce.codec import dump_job, from_plain, pack, seal, sha256, unseal
-from mapreduce.errors import JobChanged, JobError, SignatureError, WorkDamaged
+from mapreduce.errors import JobChanged, JobError, SignatureError, Superseded, WorkDamaged
 from mapreduce.hosts.desk import Pace
 from mapreduce.hosts.leadership import has_ended
 from mapreduce.hosts.messages import UNFIT
@@ -69,9 +69,11 @@ class Spec:
     is_left: bool = False
     """Whoever laid it down does not lead it."""
     overwrite: bool = False
-    """Its result may replace one that is there,"""
+    """Its result may replace one that is there:"""
+    replaces: str = ""
+    """whose manifest has this digest, if somebody else leads it than laid it down."""
     backups: bool = True
-    """and stragglers get a second attempt."""
+    """Stragglers get a second attempt."""
     versions: dict[str, str] = field(default_factory=manifests.versions)
     signature: str = ""
     format: int = 1
@@ -137,13 +139,17 @@ class Cluster:
         *,
         is_left: bool = False,
         overwrite: bool = False,
+        replaces: str = "",
         backups: bool = True,
     ) -> None:
-        """Lay a run down. Hosts find it when this has returned. job: by value, or for hosts that have it."""
+        """Lay a run down. Hosts find it when this has returned. job: by value, or for hosts that have it.
+
+        Raises Superseded if it was cleaned away meanwhile.
+        """
         store = self.of_run(plan.run_id)
         payload = job.path.payload() if isinstance(job, Deployed) else dump_job(job)
         spec = Spec(plan.run_id, plan.job, str(output), plan.shards, sha256(payload), directory=os.getcwd())
-        spec = replace(spec, is_left=is_left, overwrite=overwrite, backups=backups)
+        spec = replace(spec, is_left=is_left, overwrite=overwrite, replaces=replaces, backups=backups)
         if isinstance(job, Deployed):
             spec = replace(spec, form=Form.IMPORT, functions=job.functions, settings=job.settings)
         if self._key is not None:
@@ -152,6 +158,11 @@ class Cluster:
         write_plan(store, 1, plan, invocation)
         store.put(layout.SPEC, seal(spec))
         self.store.put(layout.open_name(plan.run_id), plan.run_id.encode())
+        if has_ended(store):
+            self.store.delete(layout.open_name(plan.run_id))
+            raise Superseded(
+                "The run was removed by `mapreduce clean` while it was laid down.", hint="Begin it afresh."
+            )
 
     def find(
         self,

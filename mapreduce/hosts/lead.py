@@ -61,6 +61,7 @@ def lead(
     *,
     pace: Pace = PACE,
     overwrite: bool = False,
+    replaces: str | None = None,
     planned: float = 0.0,
     check: Callable[[dict[str, str]], str] = lambda _: "",
     observers: Sequence[Observer] = (),
@@ -72,13 +73,13 @@ def lead(
 ) -> Manifest:
     """Lead a run until its result is published and told; what was committed, by whomever.
 
-    store: the run's. parts: the output's. planned: seconds that planning took. check: why a host of these
+    store: the run's. parts: the output's. replaces: digest of the only manifest that it may replace; None:
+    any, if `overwrite` allows that. planned: seconds that planning took. check: why a host of these
     versions can't take part, or "". tell: called when the result is published; until it has returned once,
-    nothing is removed that the run is found by. hands_over: if `stop_requested` ends it, others may lead the
-    run at once. lonely: seconds without any host after which it ends by NoWorkers. May be called again,
-    anywhere, after whatever ended it.
-    Raises Superseded if another coordinator leads meanwhile or the run was removed, Interrupted if it was
-    asked to stop, and the error that ended the job.
+    nothing is removed that the run is found by. hands_over: if `stop_requested` ends it, others may lead
+    the run without being told to. lonely: seconds without any host after which it ends by NoWorkers. May be
+    called again, anywhere, after whatever ended it. Raises Superseded if another coordinator leads
+    meanwhile or the run was removed, Interrupted if it was asked to stop, and the error that ended the job.
     """
 
     def end(manifest: Manifest) -> Manifest:
@@ -138,6 +139,8 @@ def lead(
         raise
     outcome.seconds |= {"plan": planned, "total": planned + around.clock() - begin}
     replaced = there.manifest(layout.MANIFEST)
+    if replaced and replaces is not None and replaced[0].digest != replaces:
+        raise _late(store)
     previous = replaced[0].digest if replaced else ""
     _, data = account(job, plan, outcome, started, previous, desk.workers, resumed=epoch - 1)
     manifest = publish(_commit(store, reader, data))
@@ -249,17 +252,22 @@ def _publish(store: Store, parts: Store, there: _Reader, data: bytes, *, overwri
     """Make the result visible, and say that the run has ended. May be repeated.
 
     there: reads the output. Where that holds what neither this run has written nor this result replaces, it
-    is a later one's.
+    is a later one's; or, if it replaces the same, of a run that was first. Raises OutputExists.
     """
     manifest = manifests.parse(data, layout.COMMIT)
     found, _ = there.manifest(layout.MANIFEST) or (None, b"")
     if found is None or (overwrite and found.digest == manifest.previous):
         manifests.publish(parts, data, overwrite=overwrite)
-    elif found.digest != manifest.digest and not overwrite:
-        store.create(layout.ENDED, LATE)
-        raise OutputExists("The output got a result of another run meanwhile.")
+    elif found.digest != manifest.digest and (not overwrite or found.previous == manifest.previous):
+        raise _late(store)
     store.create(layout.ENDED, ENDED)
     return manifest
+
+
+def _late(store: Store) -> OutputExists:
+    """Say that the run has ended without publishing; what to raise."""
+    store.create(layout.ENDED, LATE)
+    return OutputExists("The output got a result of another run meanwhile.")
 
 
 def remove(store: Store) -> None:

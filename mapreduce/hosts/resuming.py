@@ -8,7 +8,7 @@ from pathlib import Path
 from mapreduce.coordinator.log import read_log
 from mapreduce.errors import JobError
 from mapreduce.figures import count
-from mapreduce.hosts.jobs import Cluster
+from mapreduce.hosts.jobs import Cluster, Spec
 from mapreduce.hosts.leadership import leader, was_late
 from mapreduce.hosts.watching import enough, watch
 from mapreduce.resume import Invocation
@@ -20,13 +20,7 @@ def invocation_of(cluster: Cluster, run_id: str) -> tuple[Invocation, str]:
     Raises JobError if it can't be begun so here, SignatureError, WorkDamaged.
     """
     spec, store = cluster.spec(run_id), cluster.of_run(run_id)
-    if cluster.is_removed(run_id):
-        if was_late(store):
-            raise JobError(
-                f"Run {run_id} has ended without a result.",
-                hint=f"{spec.output} has another run's.",
-            )
-        raise JobError(f"Run {run_id} has ended.", hint=f"Its result is in {spec.output}.")
+    check_has_not_ended(cluster, spec)
     invocation = cluster.invocation(run_id)
     if invocation is None:
         raise JobError(
@@ -36,6 +30,17 @@ def invocation_of(cluster: Cluster, run_id: str) -> tuple[Invocation, str]:
     _check_here(run_id, invocation)
     plan, done = cluster.plan(run_id), len(read_log(store).by_task)
     return invocation, f"{done:,} of {count(len(plan.splits) + plan.shards, 'task')} done"
+
+
+def check_has_not_ended(cluster: Cluster, spec: Spec) -> None:
+    """Raise JobError if nothing is left to be done for a run."""
+    if not cluster.is_removed(spec.run_id):
+        return
+    if was_late(cluster.of_run(spec.run_id)):
+        raise JobError(
+            f"Run {spec.run_id} has ended without a result.", hint=f"{spec.output} has another run's."
+        )
+    raise JobError(f"Run {spec.run_id} has ended.", hint=f"Its result is in {spec.output}.")
 
 
 def _check_here(run_id: str, invocation: Invocation) -> None:

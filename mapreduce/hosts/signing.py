@@ -73,7 +73,9 @@ def check_signature(key: bytes | None, content: bytes, signed: str, what: str) -
             f"{what} is signed, and there is no key here to check it by.",
             hint=f"Give the cluster's key: --key-file FILE, or {KEY_FILE} in the environment.",
         )
-    if key is not None and not hmac.compare_digest(signature(key, content).encode(), signed.encode()):
+    if key is not None and not hmac.compare_digest(
+        signature(key, content).encode(), signed.encode("utf-8", "surrogatepass")
+    ):
         raise SignatureError(
             f"{what} is not signed with the key that is used here.",
             hint="Use one key on all hosts. If all do, somebody else has written to the store.",

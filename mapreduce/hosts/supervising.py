@@ -17,12 +17,16 @@ from typing import Protocol
 
 from mapreduce.errors import SignatureError, WorkDamaged
 from mapreduce.hosts.jobs import Cluster
-from mapreduce.hosts.leadership import Asking, has_ended, leader, newest, said_end
+from mapreduce.hosts.leadership import Asking, has_ended, leader, newest, said_end, was_late
 from mapreduce.hosts.watching import enough
 
 logger = logging.getLogger("mapreduce.run")
 
 
+COMPLETE = (0, 3, 4)
+"""Exit codes of who has led a run to its end."""
+TELLING = 120.0
+"""Seconds that a coordinator has to tell sinks of a result and to remove the run; it answers nobody then."""
 LONGEST_PAUSE = 600.0
 """Seconds after a coordinator that ended badly until another one is started here, at most."""
 
@@ -81,7 +85,7 @@ class Supervisor:
     ) -> None:
         self._cluster, self._start, self._clock = cluster, start, clock
         pace = cluster.pace()
-        self._patience = enough(pace, cluster.store.capabilities)
+        self._patience = max(pace.dead, enough(pace, cluster.store.capabilities))
         self._again = pace.dead
         self.leading: dict[str, Leading] = {}
         """The processes that were started and have not ended, by run."""
@@ -121,7 +125,7 @@ class Supervisor:
 
     def _note_end(self, run_id: str, code: int) -> None:
         """Who ends badly may do so again: others are started later and later."""
-        pause = self._pauses.add(run_id, self._clock()) if code else 0.0
+        pause = 0.0 if code in COMPLETE else self._pauses.add(run_id, self._clock())
         again = f"; not again here within {pause:g} s" if pause else ""
         logger.info("run %s is led no more: exit code %s%s", run_id, code, again)
 
@@ -140,14 +144,17 @@ class Supervisor:
             self._refused.add(run_id)
             return False
         if has_ended(store):
-            return False
+            if self._cluster.is_removed(run_id) or was_late(store):
+                return False
+            return self._is_silent(run_id, newest(store), TELLING)  # its sinks may not have been told
         if not (epoch := newest(store)):
             return is_left or now - self._alone.setdefault(run_id, now) >= self._again
         if said_end(store, epoch) is not None:
+            self._forget(run_id)
             return False
-        return self._is_silent(run_id, epoch)
+        return self._is_silent(run_id, epoch, self._patience)
 
-    def _is_silent(self, run_id: str, epoch: int) -> bool:
+    def _is_silent(self, run_id: str, epoch: int, patience: float) -> bool:
         """Ask a run's coordinator now and then; True when it should have answered and has not."""
         store, now = self._cluster.of_run(run_id), self._clock()
         asked = self._asked.get(run_id)
@@ -164,7 +171,7 @@ class Supervisor:
             self._forget(run_id)
             self._answered[run_id] = now
             return False
-        if now - asked.since < self._patience:
+        if now - asked.since < patience:
             return False
         logger.info("coordinator %s (%s) of run %s does not answer", epoch, leader(store, epoch), run_id)
         return True

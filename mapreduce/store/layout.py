@@ -45,6 +45,7 @@ from pathlib import Path
 MANIFEST = "_manifest.json"
 RESULT = "result"
 RESULTS = "results"
+OWN = ".mapreduce"
 COMMIT = "result/_COMMIT"
 ENDED = "result/_ENDED"
 ELSEWHERE = "elsewhere"
@@ -160,12 +161,12 @@ def work_root(output: Path | str, work: Path | None = None) -> Path:
         return output.parent / f".{output.name}.mapreduce"
     name = output.name if isinstance(output, Path) else output.rpartition("/")[2]
     digest = hashlib.sha256(str(output).encode("utf-8", "surrogateescape")).hexdigest()[:8]
-    return (work or Path.cwd() / ".mapreduce") / f"{name}-{digest}"
+    return (work or Path.cwd() / OWN) / f"{name}-{digest}"
 
 
 def kept_root(directory: Path, job: str) -> Path:
     """Where runs of a job without output keep their results."""
-    return directory / ".mapreduce" / job
+    return directory / OWN / job
 
 
 def results_of(store: str, job: str) -> str:

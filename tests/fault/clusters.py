@@ -85,6 +85,17 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
     return process.returncode, out + err
 
 
+def told_until(process: subprocess.Popen[str], word: str) -> str:
+    """What a process tells, up to the line with this word."""
+    assert process.stderr is not None
+    told = ""
+    while word not in told:
+        line = process.stderr.readline()
+        assert line, f"it ended without {word!r}: {told}"
+        told += line
+    return told
+
+
 def assert_right() -> None:
     """The result is that of the plain loop, byte by byte."""
     noted = Path("calls").read_text()

@@ -15,7 +15,18 @@ from mapreduce.hosts.leadership import leader, newest
 from mapreduce.store import layout
 
 from .attempts import wait_for
-from .clusters import FILES, JOB, LONG, Processes, accepted, assert_right, called, ended, kill_group
+from .clusters import (
+    FILES,
+    JOB,
+    LONG,
+    Processes,
+    accepted,
+    assert_right,
+    called,
+    ended,
+    kill_group,
+    told_until,
+)
 
 pytestmark = pytest.mark.timeout(3 * LONG)
 
@@ -219,3 +230,74 @@ def test_a_run_of_another_key_is_not_led(store: Path, processes: Processes) -> N
     code, said = ended(processes.start("coordinator", "./store", run_id, **ours))
     assert (code, "is not signed with the key" in said) == (2, True), said
     assert not (store / "jobs" / run_id / layout.EPOCHS).exists()
+
+
+def test_a_run_keeps_what_it_was_laid_down_with(store: Path, processes: Processes) -> None:
+    """It may replace the result that is there, though whoever leads it was not told so."""
+    Path("out").mkdir()
+    Path("job.py").write_text(JOB)
+    processes.host()
+    code, said = ended(processes.start("run", "job.py", "--on", "serial"))
+    assert code == 0, said
+    run_id = submitted(processes, "--overwrite")
+    code, said = ended(processes.run())
+    assert (code, run_id in said) == (0, True), said
+    assert_right()
+    Path("hold").touch()
+    submitted(processes, "--output", "other")
+    code, said = ended(
+        processes.start("submit", "job.py", "--on", "./store", "--output", "other", "--overwrite")
+    )
+    assert (code, "was laid down without --overwrite" in said) == (2, True), said
+
+
+def test_a_result_that_came_meanwhile_is_not_replaced(store: Path, processes: Processes) -> None:
+    """Leave to replace is for the result that was there when the run was laid down."""
+    run_id = submitted(processes, "--overwrite")
+    code, said = ended(processes.start("run", "job.py", "--on", "serial"))
+    assert code == 0, said
+    before = Path("out", layout.MANIFEST).read_bytes()
+    processes.host()
+    processes.coordinator()
+    wait_for(lambda: has_ended(run_id), "the run has ended", LONG)
+    assert Path("out", layout.MANIFEST).read_bytes() == before
+    code, said = ended(processes.start("status", "./store", run_id, "--json"))
+    assert json.loads(said)["facts"]["state"] == "late"
+    code, said = ended(processes.start("coordinator", "./store", run_id))
+    assert (code, "has ended without a result" in said) == (2, True), said
+
+
+@pytest.mark.covers("U11", "a coordinator's host lacks a module that the job needs")
+def test_a_coordinator_that_lacks_a_module_says_so(store: Path, processes: Processes) -> None:
+    Path("here").mkdir()
+    Path("here/helping.py").write_text("def told(result):\n    pass\n")
+    Path("here/job.py").write_text(
+        "import helping\n" + JOB.replace("shards=2)", "shards=2, sinks=[helping.told])")
+    )
+    for path in Path().glob("in-*.log"):
+        path.rename(Path("here", path.name))
+    code, said = ended(processes.start("submit", "job.py", "--on", "../store", "--json", folder="here"))
+    assert code == 0, said
+    Path("here").rename("gone")
+    code, said = ended(processes.start("coordinator", "./store", "2"))
+    assert (code, "can't be loaded in a coordinator" in said, "helping" in said) == (2, True, True), said
+
+
+HUNG_UP = """
+import signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+from mapreduce.cli.app import main
+main(sys.argv[1:])
+"""
+
+
+def test_one_that_outlives_its_terminal_and_a_store_that_fails(store: Path, processes: Processes) -> None:
+    fails = f"op=list path=open nth=2 do=eacces once={os.path.abspath('failed')}"
+    coordinator = processes.start("coordinator", "./store", program=HUNG_UP, MAPREDUCE_FAULTS=fails)
+    told_until(coordinator, "looking again later")
+    os.kill(coordinator.pid, signal.SIGHUP)
+    run_id = submitted(processes)
+    processes.host()
+    assert_told(run_id)
+    coordinator.terminate()
+    assert ended(coordinator)[0] == 0

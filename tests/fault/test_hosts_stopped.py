@@ -25,21 +25,11 @@ from .clusters import (
     callers,
     ended,
     kill_group,
+    told_until,
 )
 
 DRAINED = 5.0
 """Seconds within which a run that was asked to stop has ended."""
-
-
-def told_until(process: subprocess.Popen[str], word: str) -> str:
-    """What a process tells, up to the line with this word."""
-    assert process.stderr is not None
-    told = ""
-    while word not in told:
-        line = process.stderr.readline()
-        assert line, f"it ended without {word!r}: {told}"
-        told += line
-    return told
 
 
 def lines_of(tasks: set[str]) -> set[str]:

@@ -153,6 +153,12 @@ def test_foreign_objects_are_named_and_left_alone(bucket: MemoryBucket) -> None:
     assert below(bucket) == {"notes.txt", "a/b"}
 
 
+def test_what_a_killed_probe_has_left_is_in_nobody_s_way(bucket: MemoryBucket) -> None:
+    bucket.objects[f"reports/words/{layout.probe_name('12')}"] = (b"x", "")
+    done()
+    assert manifests.verify(OUTPUT)[1] == []
+
+
 def test_objects_beside_the_output_are_not_below_it(bucket: MemoryBucket) -> None:
     bucket.objects["reports/words-old/notes.txt"] = (b"mine", "")
     done()

@@ -6,6 +6,8 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from mapreduce import Job, Records, Sum, run
+from mapreduce import manifest as manifests
 from mapreduce.cli.app import main
 from mapreduce.coordinator.state import Limits
 from mapreduce.errors import (
@@ -40,6 +43,7 @@ from mapreduce.hosts.jobs import Cluster, Spec, is_store, runs_of
 from mapreduce.hosts.leadership import (
     CLEANED,
     ENDED,
+    LATE,
     Asking,
     attend,
     claim,
@@ -241,6 +245,49 @@ def test_what_a_submitter_that_was_killed_has_left_goes(own_folder: Path) -> Non
     killed.put(layout.SPEC, b"x")  # it was only slow
     with pytest.raises(Superseded, match="removed by `mapreduce clean`"):
         lead.lead(JOB, made("second", "elsewhere"), killed, killed, Limits())
+
+
+def test_a_submitter_that_was_slower_than_the_cleaning_hears_of_it(own_folder: Path) -> None:
+    cluster_folder = own_folder / "cluster"
+    cluster_folder.mkdir(mode=0o700)
+    cluster = Cluster(str(cluster_folder), None)
+    fence(cluster.of_run(RUN))
+    with pytest.raises(Superseded, match="removed by `mapreduce clean` while it was laid down"):
+        cluster.submit(made("second", "elsewhere"), own_folder / "out", JOB)
+    assert cluster.open_runs() == []
+
+
+@pytest.mark.parametrize(
+    ("overwrite", "replaces", "ended"),
+    [
+        pytest.param(False, None, LATE, id="without leave"),
+        pytest.param(True, "first", LATE, id="the other replaced what this one replaces"),
+        pytest.param(True, "other", ENDED, id="a later one's"),
+    ],
+)
+def test_who_comes_too_late_for_its_output_publishes_nothing(
+    own_folder: Path, overwrite: bool, replaces: str | None, ended: bytes
+) -> None:
+    """The output holds a result of another run; what this one has committed replaces something else."""
+    made("first", "out")
+    made("second", "second")
+    run(replace(JOB, output="second", shards=2), on="serial", overwrite=True)
+    parts, mine = LocalStore(own_folder / "out"), manifests.load(Path("second"))
+    there = replace(
+        manifests.load(Path("out")), previous=mine.previous if replaces == "first" else mine.digest
+    )
+    parts.put(layout.MANIFEST, before := manifests.seal(there)[1])
+    store = MemoryStore()
+    with pytest.raises(OutputExists) if ended == LATE else nullcontext():
+        lead._publish(
+            store,
+            parts,
+            lead._Reader(parts, time.sleep, 0.0),
+            Path("second/_manifest.json").read_bytes(),
+            overwrite=overwrite,
+        )
+    assert store.read(layout.ENDED) == ended
+    assert parts.read(layout.MANIFEST) == before
 
 
 def test_unfinished_files_and_empty_folders_are_found(own_folder: Path) -> None:

@@ -81,6 +81,13 @@ def test_a_signature_is_of_all_bytes_and_of_the_key() -> None:
             check_signature(key, content, given, "It")
 
 
+@pytest.mark.covers("Q2", "a signature that is no text which can be written")
+@pytest.mark.parametrize("signed", ["\udc80", "é", "", "0" * 64])
+def test_any_text_may_stand_for_a_signature(signed: str) -> None:
+    with pytest.raises(SignatureError):
+        check_signature(KEY, b"content", signed, "Run 1")
+
+
 def test_a_key_is_made_once_and_for_its_owner(own_folder: Path) -> None:
     path = Path("key")
     write_key(path)

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from mapreduce import Job, Records, Sum
+from mapreduce.codec import seal
 from mapreduce.errors import Interrupted, UserFunctionError
-from mapreduce.hosts.jobs import Cluster
-from mapreduce.hosts.leadership import ENDED, attend, claim, say_end
-from mapreduce.hosts.supervising import Supervisor
+from mapreduce.hosts.jobs import Cluster, Spec
+from mapreduce.hosts.leadership import ENDED, LATE, attend, claim, say_end
+from mapreduce.hosts.supervising import TELLING, Supervisor
 from mapreduce.hosts.watching import enough
 from mapreduce.plan import make_plan
 from mapreduce.store import layout
@@ -43,7 +44,8 @@ class World:
         self.started: list[tuple[str, Process]] = []
         self.supervisor = Supervisor(self.cluster, self._start, clock=lambda: self.now)
         pace = self.cluster.pace()
-        self.patience, self.dead = enough(pace, self.cluster.store.capabilities), pace.dead
+        self.patience = max(pace.dead, enough(pace, self.cluster.store.capabilities))
+        self.dead = pace.dead
 
     def _start(self, run_id: str) -> Process:
         self.started.append((run_id, Process()))
@@ -90,8 +92,21 @@ def test_a_coordinator_that_answers_is_left_alone_and_one_that_is_silent_is_foll
     silent = world.after(60)
     assert silent is not None
     assert world.patience - 0.2 < silent < world.dead + world.patience + 0.2
-    names = [name for name in world.store.list(layout.EPOCHS) if "ask" in name or "here" in name]
-    assert names == [], "nothing is left of the questions"
+    assert questions(world) == [], "nothing is left"
+
+
+def questions(world: World) -> list[str]:
+    return [name for name in world.store.list(layout.EPOCHS) if "ask" in name or "here" in name]
+
+
+def test_nothing_is_left_of_a_question_when_the_run_fails_meanwhile(world: World) -> None:
+    world.submit(is_left=True)
+    epoch = claim(world.store, "nonce", "vm:1")
+    world.after(0)
+    assert questions(world)
+    say_end(world.store, epoch, UserFunctionError("It raised."))
+    world.after(0)
+    assert questions(world) == []
 
 
 def test_a_newer_coordinator_is_asked_anew(world: World) -> None:
@@ -100,6 +115,18 @@ def test_a_newer_coordinator_is_asked_anew(world: World) -> None:
     assert world.after(world.patience / 2) is None
     claim(world.store, "two", "vm:2")
     assert world.after(60) == pytest.approx(world.patience, abs=0.3)
+
+
+@pytest.mark.parametrize("code", [0, 3, 4])
+def test_who_has_ended_well_is_no_reason_to_wait(
+    world: World, code: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    world.submit(is_left=True)
+    world.after(0)
+    world.started[0][1].code = code
+    world.supervisor.look()
+    assert caplog.messages[1] == f"run {RUN} is led no more: exit code {code}"
 
 
 @pytest.mark.parametrize(
@@ -114,13 +141,46 @@ def test_how_a_run_ended_is_for_a_person_to_look_at(world: World, error: Excepti
 def test_a_run_that_has_ended_is_not_led(world: World) -> None:
     world.submit(is_left=True)
     world.store.create(layout.ENDED, ENDED)
-    assert world.after(60) is None
+    world.store.delete(layout.plan_name(1))
+    assert world.after(10 * TELLING) is None
 
 
-def test_what_is_not_signed_is_not_led(world: World) -> None:
-    world.cluster.store.put(layout.open_name(RUN), b"")
-    world.store.put(layout.SPEC, b"x")
-    assert world.after(60) is None
+def test_a_run_whose_sinks_may_not_have_been_told_is_led_when_its_coordinator_is_silent(world: World) -> None:
+    world.submit(is_left=True)
+    claim(world.store, "nonce", "vm:1")
+    world.store.create(layout.ENDED, ENDED)
+    assert world.after(10 * TELLING) == pytest.approx(TELLING, abs=0.3)
+
+
+def test_a_run_that_came_too_late_is_not_led(world: World) -> None:
+    world.submit(is_left=True)
+    claim(world.store, "nonce", "vm:1")
+    world.store.create(layout.ENDED, LATE)
+    assert world.after(10 * TELLING) is None
+
+
+def test_what_is_damaged_is_not_led_and_hides_no_other(world: World) -> None:
+    other = "20200101T000000-00000000"
+    world.cluster.store.put(layout.open_name(other), b"")
+    world.cluster.of_run(other).put(layout.SPEC, b"x")
+    world.submit(is_left=True)
+    assert world.after(60) == 0
+    assert [run for run, _ in world.started] == [RUN]
+
+
+@pytest.mark.covers("Q5", "an unsigned spec, also one whose signature is no text, and an open run")
+@pytest.mark.parametrize("signed", ["", "\udc80"])
+def test_what_is_not_signed_is_not_led_and_hides_no_other(world: World, signed: str) -> None:
+    world.cluster = Cluster(world.cluster.place, b"k" * 32)
+    world.store = world.cluster.of_run(RUN)
+    world.supervisor = Supervisor(world.cluster, world._start, clock=lambda: world.now)
+    forged = "20200101T000000-00000000"
+    spec = Spec(forged, "job", "/etc", 1, "", signature=signed)
+    world.cluster.store.put(layout.in_job(forged, layout.SPEC), seal(spec))
+    world.cluster.store.put(layout.open_name(forged), b"")
+    world.submit(is_left=True)
+    assert world.after(60) == 0
+    assert [run for run, _ in world.started] == [RUN]
 
 
 def test_a_process_that_has_ended_is_followed_unless_the_run_has(world: World) -> None:
