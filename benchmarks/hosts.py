@@ -45,6 +45,7 @@ from mapreduce.manifest import versions
 from mapreduce.model import Attempt, AttemptRecord, Kind, Result, TaskId, Work
 from mapreduce.place import place_of
 from mapreduce.plan import make_plan, new_run_id
+from mapreduce.resume import Invocation
 from mapreduce.store import COUNTS, layout
 from mapreduce.store.counting import Counted, counts_of
 
@@ -335,14 +336,14 @@ def killed(place: Place, options: argparse.Namespace) -> Figures:
         raise RuntimeError(f"{maps} maps are over before anybody is killed: take --size {needed}MB")
 
     def two_workers(hosts: Hosts, leader: subprocess.Popen[bytes], told: Path) -> int:
-        wait_for(lambda: _is_half_done(place), leader, told, SELDOM)
+        wait_for(lambda: _is_begun(place), leader, told, SELDOM)
         busy = [found for host in hosts.hosts if (found := workers_of(host.pid))]
         for workers in rng.sample(busy, 2):
             os.kill(rng.choice(workers), signal.SIGKILL)
         return 2
 
     def one_host(hosts: Hosts, leader: subprocess.Popen[bytes], told: Path) -> int:
-        wait_for(lambda: _is_half_done(place), leader, told, SELDOM)
+        wait_for(lambda: _is_begun(place), leader, told, SELDOM)
         os.killpg(hosts.hosts[0].pid, signal.SIGKILL)
         return 1
 
@@ -358,13 +359,13 @@ def killed(place: Place, options: argparse.Namespace) -> Figures:
     return figures
 
 
-def _is_half_done(place: Place) -> bool:
-    """Whether half of the maps of the only open run are accepted."""
+def _is_begun(place: Place) -> bool:
+    """Whether a quarter of the maps of the only open run are accepted; the log tells it late."""
     cluster = place.cluster()
     for run_id in cluster.open_runs():
         with suppress(WorkDamaged):  # it is being laid down
             maps = len(cluster.plan(run_id).splits)
-            return 2 * len(read_log(cluster.of_run(run_id)).by_task) >= maps
+            return 4 * len(read_log(cluster.of_run(run_id)).by_task) >= maps
     return False
 
 
@@ -375,7 +376,9 @@ def resume(place: Place, options: argparse.Namespace) -> Figures:
     job = load_job(str(ROOT / NO_OP), settings=settings)
     plan = make_plan(job, new_run_id(datetime.now(UTC)))
     cluster = place.cluster()
-    cluster.submit(plan, place_of(job, plan.run_id).output, job)
+    options_ = [part for setting in settings for part in ("--set", setting)]
+    arguments = (NO_OP, *options_, "--on", place.url)
+    cluster.submit(plan, place_of(job, plan.run_id).output, job, Invocation(str(ROOT), arguments))
     store = cluster.of_run(plan.run_id)
     log = AcceptanceLog(store, claim(store, "bench", "bench"))
     for first in range(0, tasks // 2, 100):
@@ -388,12 +391,10 @@ def resume(place: Place, options: argparse.Namespace) -> Figures:
         messages.post(store, layout.report_name("bench", next(reports)), report)
         return bool(_ordered(cluster, plan.run_id))
 
-    options_ = [part for setting in settings for part in ("--set", setting)]
     told = output.with_suffix(".log")
     with Hosts(place, 0, 0) as hosts:
         begin = time.monotonic()
-        command = python("-m", "mapreduce", "run", NO_OP, *options_, "--on", place.url)
-        leader = hosts.start(command, told)
+        leader = hosts.start(python("-m", "mapreduce", "run", *arguments), told)
         try:
             wait_for(lambda: len(store.list(layout.EPOCHS)) == 2, leader, told)
             led = time.monotonic()

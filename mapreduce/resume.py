@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from mapreduce import manifest as manifests
 from mapreduce.changes import differences, only_reduce_changed
-from mapreduce.codec import from_plain, seal, unseal
+from mapreduce.codec import from_plain, pack, seal, unseal
 from mapreduce.coordinator.log import Acceptance, Accepted, read_log
 from mapreduce.errors import JobChanged, ManifestError, WorkDamaged
 from mapreduce.figures import count
@@ -71,6 +71,12 @@ def write_plan(store: Store, number: int, plan: Plan, invocation: Invocation | N
 def plan_record(plan: Plan, invocation: Invocation | None) -> bytes:
     """What is written of a plan."""
     return seal({"format": FORMAT, "plan": plan, "invocation": invocation})
+
+
+def is_record_of(data: bytes, plan: Plan) -> bool:
+    """Whether just this plan was recorded, by whatever invocation. Raises ValueError."""
+    fields = unseal(data)
+    return bool(fields["format"] == FORMAT and pack(fields["plan"]) == pack(plan))
 
 
 def read_plan(store: Store, name: str) -> tuple[Plan, Invocation | None]:

@@ -83,7 +83,7 @@ def run(
     package.module, or MODULE:JOB, is imported instead; the hosts of a STORE import it too, from where they
     have it, and are sent its name only.
     """
-    if on != "serial":
+    if on in (None, "processes"):
         from mapreduce.executors import warm_up
 
         warm_up()

@@ -24,7 +24,7 @@ from mapreduce import codec
 from mapreduce.errors import JobChanged, MapReduceError, MemoryExceeded, Retry, SerializationError
 from mapreduce.executors.channel import WorkerChannel
 from mapreduce.executors.descendants import adopt, end_children
-from mapreduce.executors.output import Captured
+from mapreduce.executors.output import Captured, out_of_the_way
 from mapreduce.executors.pristine import Pristine, seed
 from mapreduce.job import Job
 from mapreduce.parameters import params
@@ -83,6 +83,7 @@ def _serve(channel: WorkerChannel, captured: Captured, log: int, last_record: Pa
     os.environ.update(setup["environment"])  # the forkserver's is as old as the forkserver
     if os.path.isdir(directory := setup.get("directory", "")):
         os.chdir(directory)
+    _start_polars()
     try:
         bench = Workbench(_job(setup), setup, last_record)
     except Exception as error:  # noqa: BLE001 - whatever a job does when it is loaded
@@ -102,6 +103,14 @@ def _serve(channel: WorkerChannel, captured: Captured, log: int, last_record: Pa
         alone = end_children()
         leaving = not (alone and pristine.restore()) or in_doubt or bool(setup.get("fresh_process"))
         channel.send([*answer, leaving])
+
+
+def _start_polars() -> None:
+    """Its threads begin with the first query, and hold descriptors that no function shall close or take."""
+    import polars as pl
+
+    with out_of_the_way():
+        pl.DataFrame({"key": [0]}).sort("key")
 
 
 def _job(setup: dict[str, Any]) -> Job:

@@ -9,7 +9,8 @@ import ctypes
 import fcntl
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from typing import Any, TextIO
 
@@ -21,6 +22,21 @@ _READS = 64
 """At a time: a worker that prints without end must not hold up the others."""
 _OUT_OF_THE_WAY = 64
 """The lowest descriptor for the worker's own use, above those that functions close and take."""
+
+
+@contextmanager
+def out_of_the_way() -> Iterator[None]:
+    """What is opened in the block gets descriptors above those that functions close and take."""
+    taken: list[int] = []
+    try:
+        with suppress(OSError):  # there are no more
+            while (lowest := os.dup(2)) < _OUT_OF_THE_WAY:
+                taken.append(lowest)
+            os.close(lowest)
+        yield
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
 
 
 class Printed:

@@ -12,7 +12,6 @@ import logging
 import os
 import stat
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -31,7 +30,7 @@ from mapreduce.job import Job
 from mapreduce.model import Plan
 from mapreduce.place import Place
 from mapreduce.protocols import Store
-from mapreduce.resume import Invocation, plan_record, read_plan, write_plan
+from mapreduce.resume import Invocation, is_record_of, plan_record, read_plan, write_plan
 from mapreduce.store import layout, open_store
 from mapreduce.store.inputs import is_url
 from mapreduce.store.local import unfinished_files
@@ -126,7 +125,8 @@ class Cluster:
         hidden = max(able.listed_after, able.missing_for)
         if able.paid:
             return Pace(look=0.5, report=2.0, dead=max(10.0, 3 * (2.0 + hidden)), rest=2.0)
-        return Pace(look=0.02, report=0.5, dead=max(5.0, 3 * (0.5 + hidden)))
+        rest = 0.2 if hidden else 0.05  # others ask a server's folder, too
+        return Pace(look=0.02, report=0.5, dead=max(5.0, 3 * (0.5 + hidden)), rest=rest)
 
     # ------------------------------------------------------------ runs
 
@@ -276,10 +276,12 @@ class Cluster:
         return read_plan(self.of_run(run_id), layout.plan_name(1))[0]
 
     def _is_recorded(self, run_id: str, plan: Plan, invocation: Invocation | None) -> bool:
-        """Whether just that was written, which is found out in less time than what was."""
-        with suppress(FileNotFoundError):
-            return self.of_run(run_id).read(layout.plan_name(1)) == plan_record(plan, invocation)
-        return False
+        """Whether just that was written, but for the invocation: it takes less time than to read what was."""
+        try:
+            recorded = self.of_run(run_id).read(layout.plan_name(1))
+            return recorded == plan_record(plan, invocation) or is_record_of(recorded, plan)
+        except (FileNotFoundError, ValueError):  # what is wrong is told when it is read
+            return False
 
     def invocation(self, run_id: str) -> Invocation | None:
         """How the command line began a run; None: it didn't. Raises WorkDamaged."""

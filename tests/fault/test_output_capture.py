@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,28 @@ def doing(does: Callable[[], None]) -> Job:
         yield record, 1
 
     return Job("prints", Records(["first", "second"], split_size=1), mapper, Sum())
+
+
+def test_no_descriptor_of_polars_is_where_functions_close_and_take_some() -> None:
+    """Its threads would fail when descriptor 1, which was closed when they began, is put right again."""
+
+    def mapper(record: str) -> Any:
+        if record == "first":
+            os.close(1)
+        for name in os.listdir("/proc/self/fd"):
+            with suppress(OSError):  # that of the list itself
+                if "eventpoll" in os.readlink(f"/proc/self/fd/{name}"):
+                    print(name, file=sys.stderr)
+        yield record, 1
+
+    job = Job("descriptors", Records(["first", "second"], split_size=1), mapper, Sum())
+    with attempts(job) as tried:
+        for number in range(2):
+            attempt = tried.start(number)
+            assert isinstance(tried.end_of(attempt), Succeeded)
+            held = [int(name) for name in tried.printed_in(attempt).split()]
+            assert held, "polars holds some"
+            assert min(held) >= 64
 
 
 @pytest.mark.covers(
