@@ -28,6 +28,8 @@ from mapreduce.store.together import do_all
 
 _LOG = logging.getLogger("mapreduce.host")
 
+EAGER = 4
+"""A host that has nothing to do looks so many times as often for orders."""
 IDLE = 10
 """A host that has had nothing to do for so many times `Pace.dead` leaves the run."""
 
@@ -116,7 +118,7 @@ class Agent:
 
     def step(self) -> bool:
         """Take in what has happened, and act; False: it is over."""
-        for event in self._executor.poll(self._pace.look):
+        for event in self._executor.poll(self._look()):
             self._hear(event)
         self._beside()
         orders = self._newest_orders()
@@ -141,6 +143,11 @@ class Agent:
             return self._over("there is nothing to do" if self._is_idle() else "this host leaves")
         return True
 
+    def _look(self) -> float:
+        """Seconds until the next look for orders: few if this host does nothing else, and a look is free."""
+        is_free = not self._begun and not self._queue and not self._store.capabilities.paid
+        return self._pace.look / EAGER if is_free else self._pace.look
+
     def _patience(self, *, leaving: bool) -> float:
         """Seconds after the last report until the next: a host with work at hand need not hurry."""
         if not self._changed:
@@ -162,7 +169,7 @@ class Agent:
     def _newest_orders(self) -> Orders | None:
         """Orders that are newer than those that were read last; None if there are none, or not yet."""
         now = self._clock()
-        wait = self._pace.report if self._reads_next and self.epoch else self._pace.look
+        wait = self._pace.report if self._reads_next and self.epoch else self._look()
         if now - self._listed >= wait:
             self._listed = now
             names = self._store.list(f"{layout.ORDERS}/{self._identity.id}")

@@ -125,7 +125,7 @@ class Cluster:
         hidden = max(able.listed_after, able.missing_for)
         if able.paid:
             return Pace(look=0.5, report=2.0, dead=max(10.0, 3 * (2.0 + hidden)), rest=2.0)
-        rest = 0.2 if hidden else 0.05  # others ask a server's folder, too
+        rest = 0.2 if hidden else 0.02  # others ask a server's folder, too
         return Pace(look=0.02, report=0.5, dead=max(5.0, 3 * (0.5 + hidden)), rest=rest)
 
     # ------------------------------------------------------------ runs
