@@ -219,8 +219,8 @@ MUTANTS = [
     Mutant(
         "silence is measured by the wall clock",
         "hosts/lead.py",
-        "epoch, pace, check=check, clock=around.clock, sleep=around.sleep,",
-        "epoch, pace, clock=lambda: around.today().timestamp(), sleep=around.sleep,",
+        "        clock=around.clock,\n        sleep=around.sleep,\n        standing",
+        "        clock=lambda: around.today().timestamp(),\n        sleep=around.sleep,\n        standing",
     ),
     Mutant(
         "a lost host keeps its orders",

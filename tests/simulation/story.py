@@ -55,6 +55,8 @@ NEMESES = (
     "lose data",
     "step clock",
 )
+ENDINGS = ("Superseded", "StorageError", "Interrupted")
+"""Errors by which a coordinator may end."""
 SINKS = ("mail", "hook")
 PACE = Pace(look=0.2, report=1.0, dead=15.0)
 CALM, LIMIT = 100.0, 600.0
@@ -363,11 +365,7 @@ class Story:
             alive = [actor.name for actor in (*self._hosts, *self._coordinators) if actor.alive]
             raise Violated(f"it is not over after {self.world.now:.0f} s: {', '.join(alive)} still at it")
         for actor in self._coordinators:
-            if actor.error and type(actor.error).__name__ not in (
-                "Superseded",
-                "StorageError",
-                "Interrupted",
-            ):
+            if actor.error and type(actor.error).__name__ not in ENDINGS:
                 raise Violated(f"{actor.name} ended by {actor.error!r}") from actor.error
         stopped = sum(isinstance(actor.error, Interrupted) for actor in self._coordinators)
         asked = sum(name.endswith(".stop") for name in self.bucket.objects)

@@ -12,7 +12,7 @@ from mapreduce.hosts.cleaning import erase, fence
 from mapreduce.hosts.leadership import CLEANED
 from mapreduce.store import layout
 
-from .story import CALM, LIMIT, OUTPUT, RUNS, Story
+from .story import CALM, ENDINGS, LIMIT, OUTPUT, RUNS, Story
 from .world import Actor, Violated
 
 SEEDS = 150
@@ -82,7 +82,7 @@ class CleanedStory(Story):
         if f"{OUTPUT}/{layout.MANIFEST}" in self.bucket.history:
             raise Violated("a run that is gone has published")
         for actor in self._coordinators:
-            if actor.error and type(actor.error).__name__ not in ("Superseded", "StorageError"):
+            if actor.error and type(actor.error).__name__ not in ENDINGS:
                 raise Violated(f"{actor.name} ended by {actor.error!r}") from actor.error
         kinds = {name.split("/")[2] for name in self.bucket.objects if name.startswith(f"{RUNS}/")}
         self.world.counts.update(f"left {kind}" for kind in kinds)
