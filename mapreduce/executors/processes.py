@@ -386,17 +386,22 @@ def _stack_of(worker: _Worker) -> str:
     was stopped as soon as it is continued.
     """
     start = before = _size(worker.log)
-    for number in (signal.SIGQUIT, signal.SIGCONT):
-        with suppress(OSError):
-            if worker.process.pid:
-                os.kill(worker.process.pid, number)
+    _signal(worker, signal.SIGQUIT)
     deadline = time.monotonic() + _STACK_PATIENCE
     while time.monotonic() < deadline:
+        if before == start:
+            _signal(worker, signal.SIGCONT)  # it may stop itself only now
         time.sleep(_STACK_QUIET)
         if start < before == _size(worker.log):
             break
         before = _size(worker.log)
     return _log_of(worker, start)
+
+
+def _signal(worker: _Worker, number: signal.Signals) -> None:
+    with suppress(OSError):
+        if worker.process.pid:
+            os.kill(worker.process.pid, number)
 
 
 def _size(path: Path) -> int:
