@@ -6,6 +6,7 @@ imported by them: functions arrive pickled by value. What they print comes throu
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import selectors
@@ -386,7 +387,7 @@ def _stack_of(worker: _Worker) -> str:
     was stopped as soon as it is continued.
     """
     start = before = _size(worker.log)
-    _signal(worker, signal.SIGQUIT)
+    _ask_main_thread(worker, signal.SIGQUIT)
     deadline = time.monotonic() + _STACK_PATIENCE
     while time.monotonic() < deadline:
         if before == start:
@@ -396,6 +397,17 @@ def _stack_of(worker: _Worker) -> str:
             break
         before = _size(worker.log)
     return _log_of(worker, start)
+
+
+def _ask_main_thread(worker: _Worker, number: signal.Signals) -> None:
+    """Another thread of the process might take the signal when the function has gone on already."""
+    try:
+        ask = ctypes.CDLL(None, use_errno=True).tgkill
+    except AttributeError:  # not of this system's C library
+        _signal(worker, number)
+    else:
+        if worker.process.pid:
+            ask(worker.process.pid, worker.process.pid, number)
 
 
 def _signal(worker: _Worker, number: signal.Signals) -> None:
