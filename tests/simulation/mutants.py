@@ -284,12 +284,6 @@ MUTANTS = [
         "if len(data) <= _SEAL:",
     ),
     Mutant(
-        "a manifest is not compared with its digest",
-        "manifest.py",
-        "    return _digest(view[:start], view[stop:]) == digest\n",
-        "    return True\n",
-    ),
-    Mutant(
         "a reduce of other maps is accepted",
         "coordinator/state.py",
         "if attempt.task.kind is Kind.REDUCE and result.inputs != self._inputs:",
