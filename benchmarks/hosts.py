@@ -35,7 +35,7 @@ from benchmarks.kills import workers_of
 from benchmarks.measure import _descendants
 from benchmarks.programs import OUTPUT, ROOT, engine, python
 from mapreduce.cli.jobfile import load_job
-from mapreduce.coordinator.log import Acceptance, AcceptanceLog, read_log
+from mapreduce.coordinator.log import Acceptance, AcceptanceLog
 from mapreduce.errors import WorkDamaged
 from mapreduce.hosts import messages
 from mapreduce.hosts.jobs import Cluster
@@ -360,12 +360,12 @@ def killed(place: Place, options: argparse.Namespace) -> Figures:
 
 
 def _is_begun(place: Place) -> bool:
-    """Whether a quarter of the maps of the only open run are accepted; the log tells it late."""
+    """Whether a quarter of the maps of the only open run have written their data; the log tells it late."""
     cluster = place.cluster()
     for run_id in cluster.open_runs():
         with suppress(WorkDamaged):  # it is being laid down
             maps = len(cluster.plan(run_id).splits)
-            return 4 * len(read_log(cluster.of_run(run_id)).by_task) >= maps
+            return 4 * len(cluster.of_run(run_id).list(layout.DATA)) >= maps
     return False
 
 
