@@ -53,6 +53,9 @@ NO_OP = "benchmarks/jobs/no_op.py"
 PROCESSES = 2
 LONG = 300.0
 """Seconds after which something has gone wrong."""
+KEY = secrets.token_hex(32)
+"""Of every place: what a folder is read with must not depend on the places before it."""
+KEYED = {"MAPREDUCE_KEY": KEY}
 SELDOM = 0.1
 """Seconds between two looks that cost something."""
 Figures = dict[str, Any]
@@ -75,8 +78,7 @@ class Place:
     def cluster(self) -> Cluster:
         """The same, in this process."""
         os.environ.update(self.environment)
-        key = self.environment.get("MAPREDUCE_KEY")
-        return Cluster(self.url, key.encode() if key else None)
+        return Cluster(self.url, KEY.encode())
 
 
 @contextmanager
@@ -91,7 +93,7 @@ def place_of_kind(kind: str, data: Path) -> Iterator[Place]:
     try:
         if kind != "seaweedfs":
             (folder / "store").mkdir(mode=0o700)
-            yield Place(kind, str(folder / "store"), folder)
+            yield Place(kind, str(folder / "store"), folder, KEYED)
             return
         sys.path.insert(0, str(ROOT / "tests" / "system"))
         import servers
@@ -103,9 +105,8 @@ def place_of_kind(kind: str, data: Path) -> Iterator[Place]:
                 "AWS_SECRET_ACCESS_KEY": servers.SECRET,
                 "AWS_DEFAULT_REGION": "us-east-1",
                 "AWS_ENDPOINT_URL": server.endpoint,
-                "MAPREDUCE_KEY": secrets.token_hex(32),
             }
-            yield Place(kind, f"s3://{servers.BUCKET}/hosts", folder, environment)
+            yield Place(kind, f"s3://{servers.BUCKET}/hosts", folder, {**environment, **KEYED})
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
