@@ -64,8 +64,10 @@ if TYPE_CHECKING:
     from mapreduce.parameters import params
     from mapreduce.quarantine import Quarantine
     from mapreduce.result import JobResult
+    from mapreduce.setresult import JobSetResult
     from mapreduce.sinks.log import Log
     from mapreduce.sinks.report import ReportFile
+    from mapreduce.sinks.secret import Secret
 
     __version__: str
 
@@ -99,8 +101,10 @@ _HOMES = {
     "parameters": ("params",),
     "quarantine": ("Quarantine",),
     "result": ("JobResult",),
+    "setresult": ("JobSetResult",),
     "sinks.log": ("Log",),
     "sinks.report": ("ReportFile",),
+    "sinks.secret": ("Secret",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -109,8 +113,8 @@ __all__ = [  # noqa: RUF022 - in the order in which one meets them
     "Text", "JsonLines", "Csv", "Parquet", "Files", "Records",
     "Count", "Sum", "Mean", "Stats", "Min", "Max", "First", "Last", "TopK", "BottomK",
     "CountDistinct", "ApproxDistinct", "Collect", "CollectSet", "Histogram", "Quantiles",
-    "run", "JobResult", "Status",
-    "Log", "ReportFile",
+    "run", "JobResult", "JobSetResult", "Status",
+    "Log", "ReportFile", "Secret",
     "MapReduceError",
 ]  # fmt: skip
 

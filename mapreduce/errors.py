@@ -34,6 +34,7 @@ MapReduceError
 │   └── WorkDamaged           a run's plan can't be read: it can't be resumed
 ├── ManifestError             the output is not what its manifest says
 ├── SinkError                 the result stands; somebody was not told
+│   └── SinkRefused           telling it again as it is would not help
 ├── Superseded                another coordinator leads the run
 ├── Interrupted               stopped from outside: resume it
 └── InternalError             report it: a promise of the engine was broken
@@ -353,7 +354,15 @@ class SinkError(MapReduceError):
 
     exit_code = 4
     category = "sink"
-    advice = "Mend the sink, and tell them yourself; don't run the job again."
+    advice = "Mend the sink, and tell it again with `mapreduce sinks retry`; don't run the job again."
+
+
+class SinkRefused(SinkError):
+    """A sink's target said that it won't take this, or a sink may not do what it was told: trying again would
+    not help.
+    """
+
+    advice = "Mend what it names, and tell it again with `mapreduce sinks retry`."
 
 
 class Superseded(MapReduceError):

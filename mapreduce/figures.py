@@ -6,11 +6,12 @@ Text from outside (keys, file names, messages) is hostile: it passes `visible` b
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from mapreduce.errors import MapReduceError
-from mapreduce.model import AttemptRecord, BadRecord, Manifest, SkewedShard, Totals
+from mapreduce.model import AttemptRecord, BadRecord, ErrorGroup, Manifest, SkewedShard, Totals
 from mapreduce.units import show_size
 
 _ESCAPES = {"\n": r"\n", "\t": r"\t", "\r": r"\r"}
@@ -177,6 +178,38 @@ def causes(attempts: Sequence[AttemptRecord | BadRecord]) -> list[tuple[int, str
             kinds.setdefault((attempt.kind, place), []).append(attempt.error)
     found = [(len(kind), visible(kind[0].split("\n", 1)[0])) for kind in kinds.values()]
     return sorted(found, key=lambda item: -item[0])
+
+
+def grouped(errors: Iterable[ErrorGroup]) -> tuple[ErrorGroup, ...]:
+    """Groups of one cause as one, the most frequent first."""
+    found: dict[tuple[str, str], ErrorGroup] = {}
+    for error in errors:
+        cause = error.kind, _without_numbers(error.place or error.message)
+        before = found.get(cause)
+        found[cause] = replace(before, number=before.number + error.number) if before else error
+    return tuple(sorted(found.values(), key=lambda error: -error.number))
+
+
+def error_groups(manifest: Manifest) -> tuple[ErrorGroup, ...]:
+    """What went wrong in a run, by cause: what ended it first, then attempts that failed and were redone,
+    then records that were set aside; of each the most frequent first.
+    """
+    failure = manifest.failure
+    ended = () if failure is None else (failure,)
+    attempts = grouped(
+        ErrorGroup(attempt.kind, attempt.error, place=attempt.place)
+        for attempt in manifest.attempts
+        if attempt.error
+    )
+    bad = grouped(ErrorGroup(bad.kind, bad.error, place=bad.place) for bad in manifest.bad)
+    return (*ended, *(group for group in attempts if not _is_same(group, failure)), *bad)
+
+
+def _is_same(group: ErrorGroup, failure: ErrorGroup | None) -> bool:
+    if failure is None or group.kind != failure.kind:
+        return False
+    first, second = (_without_numbers(error.place or error.message) for error in (group, failure))
+    return first == second or second.startswith(f"{first}:")
 
 
 def lines_of_causes(bad: Sequence[BadRecord]) -> str:

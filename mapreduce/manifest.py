@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mapreduce.codec import canonical_json, from_plain
 from mapreduce.errors import ManifestError, OutputExists, StorageError
-from mapreduce.model import FORMAT_VERSION, Manifest, Part
+from mapreduce.model import FORMAT_VERSION, Manifest, Part, SetManifest
 from mapreduce.protocols import Store
 from mapreduce.store import layout, open_store
 from mapreduce.store.local import is_short, storage_errors
@@ -32,7 +32,10 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}
 
 
-def seal(manifest: Manifest) -> tuple[Manifest, bytes]:
+Sealed = TypeVar("Sealed", Manifest, SetManifest)
+
+
+def seal(manifest: Sealed) -> tuple[Sealed, bytes]:
     """The manifest with its digest, and the bytes that it is written as."""
     data = memoryview(canonical_json(replace(manifest, digest="")))
     start, stop, _ = _digest_in(data)
@@ -75,8 +78,25 @@ def _is_whole(data: bytes) -> bool:
 def parse(data: bytes, where: object) -> Manifest:
     """A manifest from its bytes. Raises ManifestError if anything about it is wrong."""
     fields = _fields(data, where)
+    if "jobs" in fields:
+        raise ManifestError(
+            f"{where} is the manifest of the JobSet {fields['jobset']}, which has no records of its own.",
+            hint="Give the output of one of its jobs.",
+        )
+    return _built(Manifest, fields, where)
+
+
+def parse_set(data: bytes, where: object) -> SetManifest:
+    """A JobSet's manifest from its bytes. Raises ManifestError if anything about it is wrong."""
+    fields = _fields(data, where)
+    if "jobs" not in fields:
+        raise ManifestError(f"{where} is the manifest of a job, not of a JobSet.")
+    return _built(SetManifest, fields, where)
+
+
+def _built(kind: type[Sealed], fields: dict[str, Any], where: object) -> Sealed:
     try:
-        manifest: Manifest = from_plain(Manifest, fields)
+        manifest: Sealed = from_plain(kind, fields)
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise _damaged(where, str(error)) from None
     return manifest
@@ -106,6 +126,16 @@ def _damaged(where: object, why: str) -> ManifestError:
 def load(output: Path | str) -> Manifest:
     """The manifest of a result, by its folder or its URL. Raises ManifestError, StorageError."""
     return parse(_read(output), layout.shown(str(output), layout.MANIFEST))
+
+
+def load_set(place: Path | str) -> SetManifest:
+    """The manifest of a JobSet's run, by its folder or its URL. Raises ManifestError, StorageError."""
+    return parse_set(_read(place), layout.shown(str(place), layout.MANIFEST))
+
+
+def is_of_set(place: Path | str) -> bool:
+    """Whether a JobSet's manifest lies there, not a job's. Raises ManifestError, StorageError."""
+    return "jobs" in _fields(_read(place), layout.shown(str(place), layout.MANIFEST))
 
 
 def names_of_files(output: Path | str) -> set[str]:

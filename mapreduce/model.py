@@ -323,6 +323,24 @@ class AttemptRecord:
     """Class of the error."""
     place: str = ""
     """What failed: equal for errors that have one cause."""
+    began: float = 0.0
+    """Seconds after the run began; where it was gone on with, its sessions follow one another."""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorGroup:
+    """Errors of one cause: how many, and an example."""
+
+    kind: str
+    """Class of the error."""
+    message: str
+    number: int = 1
+    hint: str = ""
+    """What to do."""
+    details: str = ""
+    """The traceback of the user's own code, where there is one."""
+    place: str = ""
+    """What failed: equal for errors that have one cause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -409,6 +427,63 @@ class Manifest:
     """The first bad records, in input order."""
     resumed: int = 0
     """How often the run had ended before its end, and was gone on with."""
+    failure: ErrorGroup | None = None
+    """What ended a run that failed or was cancelled; such a manifest names no parts."""
+    jobset: str = ""
+    """The run of the JobSet that this one is a part of."""
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SetJob:
+    """What became of one job of a JobSet."""
+
+    name: str
+    status: Status
+    run_id: str = ""
+    """"" if it was not run."""
+    place: str = ""
+    """Where its result lies, or the record of its failure: a folder or a URL."""
+    digest: str = ""
+    """Of its manifest."""
+    seconds: float = 0.0
+    records_in: int = 0
+    records_out: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    parts: int = 0
+    set_aside: int = 0
+    reads: tuple[str, ...] = ()
+    """Jobs of the set whose output it reads, as far as they were there."""
+    without: tuple[str, ...] = ()
+    """Jobs of the set whose output it should have read, and that failed."""
+    errors: tuple[ErrorGroup, ...] = ()
+    """The causes of what went wrong, those that ended it first."""
+    kept: bool = False
+    """It was done in an earlier run of the set."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetManifest:
+    """What a run of a JobSet did, written once when its last job had ended. `digest` as in `Manifest`."""
+
+    version: int
+    jobset: str
+    run_id: str
+    status: Status
+    on_failure: str
+    jobs: tuple[SetJob, ...]
+    """In the order in which the set names them."""
+    workers: int
+    started: str
+    """UTC, ISO 8601."""
+    seconds: dict[str, float]
+    """Wall time: total."""
+    versions: dict[str, str]
+    previous: str = ""
+    resumed: int = 0
+    failure: ErrorGroup | None = None
+    """What ended a set that was cancelled."""
     digest: str = ""
 
 
@@ -421,6 +496,11 @@ class Delivery:
     """Idempotency key: the same for every delivery of one manifest to one sink."""
     delivered: bool
     error: str = ""
+    """The last one."""
+    attempts: int = 0
+    """So far, of all who tried."""
+    when: str = ""
+    """Of the last attempt: UTC, ISO 8601."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,8 @@ def _reader(manifest: Manifest) -> Output:
 class JobResult:
     """A committed result. Iterating it gives the records in part order, as often as one likes.
 
-    Pairs stay pairs, and tuple keys are rebuilt; without an output all types are kept.
+    Pairs stay pairs, and tuple keys are rebuilt; without an output all types are kept. Of a run that failed
+    or was cancelled there is the manifest alone: iterating raises ManifestError.
     """
 
     def __init__(
@@ -84,6 +85,11 @@ class JobResult:
         )
 
     @property
+    def name(self) -> str:
+        """The job's."""
+        return self.manifest.job
+
+    @property
     def status(self) -> Status:
         """How the run ended."""
         return self.manifest.status
@@ -103,9 +109,16 @@ class JobResult:
         """What went wrong on the way: attempts that failed and were redone, and records that were set aside,
         of those the first thousand."""
         attempts = (attempt.error for attempt in self.manifest.attempts if attempt.error)
-        return (*attempts, *(bad.error for bad in self.manifest.bad))
+        failure = self.manifest.failure
+        ended = () if failure is None else (failure.message,)
+        return (*ended, *attempts, *(bad.error for bad in self.manifest.bad))
 
     def __iter__(self) -> Iterator[Any]:
+        if failure := self.manifest.failure:
+            raise ManifestError(
+                f"Run {self.manifest.run_id} of {self.name} has no result: {failure.message}",
+                hint=failure.hint,
+            )
         output = self._output or _reader(self.manifest)
         names = self.manifest.key_names
         for part in self.parts:

@@ -208,7 +208,9 @@ def _failures(seen: Seen) -> tuple[tuple[int, str], ...]:
             ended.attempt.worker,
             "failed",
             0.0,
-            *(ended.error[name] for name in ("message", "kind", "place")),
+            ended.error["message"],
+            ended.error["kind"],
+            ended.error["place"],
         )
         for ended in told
         if ended.error

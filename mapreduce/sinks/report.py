@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mapreduce.errors import JobError, SinkError
-from mapreduce.figures import count, duration, facts, phases, shares, visible, when
+from mapreduce.figures import count, duration, error_groups, facts, phases, shares, visible, when
 from mapreduce.rows import Leading, fractions, leading, table
+from mapreduce.setresult import JobSetResult
 from mapreduce.store.local import LocalStore
 from mapreduce.units import show_size
 
 if TYPE_CHECKING:
-    from mapreduce.model import InputFile, Manifest
+    from mapreduce.model import ErrorGroup, InputFile, Manifest, SetJob, SetManifest
     from mapreduce.result import JobResult
 
 _FORMATS = {".html": "html", ".htm": "html", ".md": "markdown"}
@@ -102,14 +103,16 @@ class Report:
     footer: str
 
 
-def describe(result: JobResult) -> Report:
+def describe(result: JobResult | JobSetResult) -> Report:
     """The report of a result. Reads its records. Raises ManifestError."""
+    if isinstance(result, JobSetResult):
+        return _describe_set(result)
     manifest = result.manifest
     totals = manifest.totals
     spent = totals.user_seconds + totals.engine_seconds
-    found = leading(result, _ROWS)
     sections = [
-        _leading(found),
+        _errors(error_groups(manifest)),
+        *([] if manifest.failure else [_leading(leading(result, _ROWS))]),
         _set_aside(manifest),
         _facts(manifest),
         _counters(manifest),
@@ -125,6 +128,54 @@ def describe(result: JobResult) -> Report:
         sections=[section for section in (*sections, _versions(manifest)) if section.rows],
         footer=f"Manifest {manifest.digest}",
     )
+
+
+def _describe_set(result: JobSetResult) -> Report:
+    manifest = result.manifest
+    sections = [_errors(result.errors), _jobs(manifest.jobs), _versions(manifest)]
+    return Report(
+        title=manifest.jobset,
+        status=manifest.status.value,
+        subtitle=f"{when(manifest.started)} · run {visible(manifest.run_id)}",
+        highlights=[
+            ("time", duration(manifest.seconds.get("total", 0.0))),
+            ("jobs", f"{len(manifest.jobs):,}"),
+            *(
+                (status.value.lower().replace("_", " "), f"{number:,}")
+                for status, number in result.counts.items()
+                if number
+            ),
+            ("records in", f"{sum(job.records_in for job in manifest.jobs):,}"),
+            ("records out", f"{sum(job.records_out for job in manifest.jobs):,}"),
+        ],
+        functions=0.0,
+        sections=[section for section in sections if section.rows],
+        footer=f"Manifest {manifest.digest}",
+    )
+
+
+def _errors(groups: Sequence[ErrorGroup]) -> Section:
+    rows = [
+        (f"{group.number:,}", visible(group.kind), _cut(visible(group.message)), _cut(visible(group.hint)))
+        for group in groups
+    ]
+    return Section("What went wrong", ["times", "kind", "example", "what to do"], [True, *[False] * 3], rows)
+
+
+def _jobs(jobs: Sequence[SetJob]) -> Section:
+    rows = [
+        (
+            visible(job.name),
+            job.status.value,
+            f"{job.records_in:,}",
+            f"{job.records_out:,}",
+            duration(job.seconds),
+            visible(job.place),
+        )
+        for job in jobs
+    ]
+    columns = ["job", "status", "records in", "records out", "time", "result"]
+    return Section("Jobs", columns, [False, False, True, True, True, False], rows)
 
 
 def _highlights(manifest: Manifest) -> list[tuple[str, str]]:
@@ -196,7 +247,7 @@ def _parts(manifest: Manifest) -> Section:
     return Section("Parts", columns, [False, True, True, True], rows, note=_more(manifest.parts))
 
 
-def _versions(manifest: Manifest) -> Section:
+def _versions(manifest: Manifest | SetManifest) -> Section:
     rows = [(visible(name), visible(version)) for name, version in sorted(manifest.versions.items())]
     return Section("Versions", ["package", "version"], [False, False], rows)
 
