@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from mapreduce.errors import MapReduceError
     from mapreduce.functions import Identity, blocks, frames
     from mapreduce.job import Input, Job
+    from mapreduce.jobset import JobSet
     from mapreduce.model import Status
     from mapreduce.ordering import TotalOrder
     from mapreduce.parameters import params
@@ -96,6 +97,7 @@ _HOMES = {
     "errors": ("MapReduceError",),
     "functions": ("Identity", "blocks", "frames"),
     "job": ("Input", "Job"),
+    "jobset": ("JobSet",),
     "model": ("Status",),
     "ordering": ("TotalOrder",),
     "parameters": ("params",),
@@ -109,7 +111,7 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - in the order in which one meets them
-    "Job", "Input", "Identity", "TotalOrder", "Quarantine", "blocks", "frames", "Context", "params",
+    "Job", "JobSet", "Input", "Identity", "TotalOrder", "Quarantine", "blocks", "frames", "Context", "params",
     "Text", "JsonLines", "Csv", "Parquet", "Files", "Records",
     "Count", "Sum", "Mean", "Stats", "Min", "Max", "First", "Last", "TopK", "BottomK",
     "CountDistinct", "ApproxDistinct", "Collect", "CollectSet", "Histogram", "Quantiles",

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from mapreduce import manifest as manifests
 from mapreduce.coordinator.loop import Outcome
 from mapreduce.datasets import FileDataset, as_output
+from mapreduce.errors import Interrupted, MapReduceError, internal
 from mapreduce.job import Job
 from mapreduce.model import (
     FORMAT_VERSION,
+    AttemptRecord,
     BadRecord,
+    ErrorGroup,
     Manifest,
     Part,
     Plan,
@@ -43,6 +47,7 @@ def account(
     workers: int,
     *,
     resumed: int,
+    jobset: str = "",
 ) -> tuple[Manifest, bytes]:
     """The manifest of a run that has accepted a result of every task, sealed, and its bytes.
 
@@ -79,8 +84,72 @@ def account(
             set_aside=tuple(maps.set_aside),
             bad=tuple(maps.bad),
             resumed=resumed,
+            jobset=jobset,
         )
     )
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended without a result, and what is known of it."""
+
+    job: Job
+    run_id: str
+    error: BaseException
+    plan: Plan | None
+    """None: it was not planned."""
+    attempts: Sequence[AttemptRecord]
+    started: datetime
+    seconds: float
+    workers: int = 0
+    jobset: str = ""
+
+
+def account_of_end(ended: Ended) -> tuple[Manifest, bytes]:
+    """The manifest of a run that has no result, sealed, and its bytes: it names no parts."""
+    plan, error = ended.plan, ended.error
+    output = as_output(ended.job.output)
+    return manifests.seal(
+        Manifest(
+            version=FORMAT_VERSION,
+            job=ended.job.name,
+            run_id=ended.run_id,
+            status=Status.CANCELLED if is_cancelled(error) else Status.FAILED,
+            output=type(output).__name__,
+            code=plan.code if plan else "",
+            options=plan.options if plan else "",
+            inputs=plan.inputs if plan else (),
+            parts=(),
+            counters={},
+            totals=Totals(bytes_in=sum(f.size for f in plan.inputs if f.uri != "records:") if plan else 0),
+            tasks={"map": len(plan.splits), "reduce": plan.shards} if plan else {},
+            workers=ended.workers,
+            attempts=tuple(ended.attempts),
+            started=ended.started.isoformat(timespec="milliseconds"),
+            seconds={"total": round(ended.seconds, 6)},
+            versions=manifests.versions(),
+            failure=failure(error),
+            jobset=ended.jobset,
+        )
+    )
+
+
+def is_cancelled(error: BaseException) -> bool:
+    """Whether somebody stopped what ended by this error."""
+    return isinstance(error, (KeyboardInterrupt, SystemExit, Interrupted))
+
+
+def failure(error: BaseException) -> ErrorGroup:
+    """An error that ended something, with what to do."""
+    notes = getattr(error, "__notes__", ())
+    if isinstance(error, MapReduceError):
+        hint = " ".join(filter(None, (error.hint, *notes)))
+        return ErrorGroup(type(error).__name__, error.message, 1, hint, error.details.rstrip(), error.place)
+    if is_cancelled(error):
+        how = "Ctrl-C" if isinstance(error, KeyboardInterrupt) else "a signal"
+        return ErrorGroup("Interrupted", f"It was stopped by {how}.", 1, " ".join(notes))
+    told = internal(error) if isinstance(error, Exception) else MapReduceError(repr(error))
+    return ErrorGroup(type(told).__name__, told.message, 1, " ".join(filter(None, (told.hint, *notes))))
 
 
 def _reading(output: Output) -> str:

@@ -6,7 +6,7 @@ import copy
 import importlib
 import os
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, NoneType
@@ -16,20 +16,21 @@ from mapreduce.datasets import Records
 from mapreduce.datasets.base import FileDataset
 from mapreduce.errors import JobError
 from mapreduce.job import Job, has_inputs
+from mapreduce.jobset import JobSet
 
 _PACKAGE = str(Path(__file__).resolve().parent) + os.sep
 _EXAMPLE = 'job = Job(name="page-hits", source="logs/*.log", map=hits, reduce=Sum(), output="page-hits")'
 
 
-def choose(module: ModuleType, where: str, name: str) -> Job:
-    """The job called `name`; "": the only one, or the one called job. where: the module, for messages.
+def choose(module: ModuleType, where: str, name: str) -> Job | JobSet:
+    """The job or set called `name`; "": the only one, or the one called job; a set counts for its jobs.
 
-    Raises JobError.
+    where: the module, for messages. Raises JobError.
     """
     jobs = _jobs(module)
     if name:
         job = getattr(module, name, None)
-        if isinstance(job, Job):
+        if isinstance(job, (Job, JobSet)):
             return job
         raise JobError(f"{where} has no job called {name!r}.", hint=_which(jobs, where))
     if len(jobs) == 1 or "job" in jobs:
@@ -39,16 +40,29 @@ def choose(module: ModuleType, where: str, name: str) -> Job:
     raise JobError(f"{where} has no job.", hint=f"Write, at its top level: {_EXAMPLE}")
 
 
-def _jobs(module: ModuleType) -> dict[str, Job]:
-    """The module's jobs by the first name of each."""
-    found: dict[str, Job] = {}
+def only_job(found: Job | JobSet, what: str) -> Job:
+    """What was found, for `what` takes no set. Raises JobError."""
+    if isinstance(found, Job):
+        return found
+    names = ", ".join(job.name for job in found.jobs[:5])
+    raise JobError(
+        f"{what} takes a job, and {found.name} is a JobSet.",
+        hint=f"Run it with `mapreduce run`; its jobs are {names}{', …' if len(found.jobs) > 5 else ''}.",
+    )
+
+
+def _jobs(module: ModuleType) -> dict[str, Job | JobSet]:
+    """The module's jobs and sets by the first name of each, without jobs that are in a set."""
+    found: dict[str, Job | JobSet] = {}
     for name, value in vars(module).items():
-        if isinstance(value, Job) and not any(value is job for job in found.values()):
+        if isinstance(value, (Job, JobSet)) and not any(value is job for job in found.values()):
             found[name] = value
-    return found
+    sets = [value for value in found.values() if isinstance(value, JobSet)]
+    held = {id(job) for jobset in sets for job in jobset.jobs}
+    return {name: value for name, value in found.items() if id(value) not in held}
 
 
-def _which(jobs: dict[str, Job], where: str) -> str:
+def _which(jobs: Mapping[str, Job | JobSet], where: str) -> str:
     if not jobs:
         return f"It has none. Write, at its top level: {_EXAMPLE}"
     return "Say which: " + ", ".join(f"{where}:{name}" for name in jobs) + "."
@@ -58,9 +72,16 @@ def _which(jobs: dict[str, Job], where: str) -> str:
 
 
 def changed(
-    job: Job, *, source: Sequence[str] = (), output: str | None = None, shards: int | None = None
-) -> Job:
-    """The job with what was given. Raises JobError."""
+    job: Job | JobSet, *, source: Sequence[str] = (), output: str | None = None, shards: int | None = None
+) -> Job | JobSet:
+    """The job with what was given, or the set with another place for its manifest. Raises JobError."""
+    if isinstance(job, JobSet):
+        if source or shards is not None:
+            raise JobError(
+                f"--source and --shards are for a job, and {job.name} is a JobSet.",
+                hint='Write params["NAME"] in the job file, and give --set NAME=….',
+            )
+        return job if output is None else replace(job, output=output)
     changes: dict[str, Any] = {}
     if source:
         changes["source"] = _moved("--source", job.source, list(source))

@@ -4,70 +4,63 @@ from __future__ import annotations
 
 import logging
 import os
-import shlex
-import time
-import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack, overload
 
-from mapreduce import host
-from mapreduce import manifest as manifests
-from mapreduce.account import account
-from mapreduce.codec import canonical_json, dump_job
-from mapreduce.coordinator.log import Acceptance, AcceptanceLog
-from mapreduce.coordinator.loop import Coordinator, Outcome
-from mapreduce.coordinator.state import Limits
 from mapreduce.datasets import as_source
 from mapreduce.datasets.replay import Replay
-from mapreduce.errors import (
-    InputError,
-    JobError,
-    MemoryExceeded,
-    StorageError,
-    UserCodeError,
-)
-from mapreduce.executors.serial import SerialExecutor
+from mapreduce.errors import JobError
 from mapreduce.importpath import Deployed, ImportPath, deployed
 from mapreduce.job import Input, Job, has_inputs
-from mapreduce.model import Manifest, Plan
+from mapreduce.jobset import JobSet
+from mapreduce.onhost import run_on_host
 from mapreduce.options import Begin, On, Options, is_place
-from mapreduce.place import (
-    Place,
-    Replaced,
-    check_apart,
-    check_output,
-    has_work,
-    place_of,
-    run_directory,
-)
-from mapreduce.plan import make_plan, new_run_id
-from mapreduce.protocols import Executor, Observer
+from mapreduce.protocols import SetObserver
 from mapreduce.result import JobResult
 from mapreduce.resume import (
-    Begun,
     Invocation,
-    done_of,
-    find_begun,
-    plan_to_go_on,
-    published_by,
-    usable,
-    write_plan,
 )
+from mapreduce.setresult import JobSetResult
 from mapreduce.signals import Signals
 from mapreduce.signatures import check_signatures
 from mapreduce.sinks.delivery import named_sinks
-from mapreduce.store import layout
-from mapreduce.telling import tell
-from mapreduce.units import parse_size
 
 logger = logging.getLogger("mapreduce.run")
 
 
+class Settings(TypedDict, total=False):
+    """What `run` takes besides a job or a set; its docstring says what each means."""
+
+    on: On | str | None
+    import_path: str | ImportPath | None
+    workers: int | None
+    limit: int | None
+    overwrite: bool
+    work: str | os.PathLike[str] | None
+    replay: str | os.PathLike[str] | None
+    resume: bool | str | None
+    accept_new_code: bool
+    keep: bool
+    backups: bool
+    fresh_process: bool
+    review: bool
+    observers: Sequence[Any]
+    hosts_timeout: float | None
+    invocation: Invocation | None
+
+
+@overload
+def run(job: Job, **settings: Unpack[Settings]) -> JobResult: ...
+
+
+@overload
+def run(job: JobSet, **settings: Unpack[Settings]) -> JobSetResult: ...
+
+
 def run(
-    job: Job,
+    job: Job | JobSet,
     *,
     on: On | str | None = None,
     import_path: str | ImportPath | None = None,
@@ -81,11 +74,12 @@ def run(
     keep: bool = False,
     backups: bool = True,
     fresh_process: bool = False,
-    observers: Sequence[Observer] = (),
+    review: bool = False,
+    observers: Sequence[Any] = (),
     hosts_timeout: float | None = None,
     invocation: Invocation | None = None,
-) -> JobResult:
-    """Run a job and commit its result, or go on with a run of it that did not end.
+) -> JobResult | JobSetResult:
+    """Run a job and commit its result, or go on with a run of it that did not end; or all jobs of a JobSet.
 
     on: "processes" (of this host, the default), "serial" (in this process), or a store that hosts share: a
         folder ("/…" or "./…") or a URL. Its hosts (`mapreduce worker`) do the work then, and this process
@@ -108,7 +102,8 @@ def run(
     keep: leave the run's directory when it has ended.
     backups: give a straggler near the end of a phase a second attempt.
     fresh_process: let each attempt have a process of its own.
-    observers: told of progress, from this thread.
+    review: tell no sink before somebody has approved the result (`mapreduce approve`).
+    observers: told of progress: of a job from this thread; of a JobSet they are `SetObserver`s.
     invocation: how the command line was called, for `mapreduce resume`.
 
     Raises MapReduceError if the job fails; nothing of it is visible then. JobChanged if a run was begun
@@ -118,11 +113,14 @@ def run(
     come twice, and raise KeyboardInterrupt or SystemExit. What was accepted is kept, which a note of
     the exception says.
     """
-    if not isinstance(job, Job):
-        raise JobError(f"run() got a {type(job).__name__}.", hint="Give it a Job.")
-    by_hosts = None if import_path is None else _by_hosts(import_path, job, on, replay)
-    if replay is not None:
-        job = _replaying(job, replay)
+    if not isinstance(job, (Job, JobSet)):
+        raise JobError(f"run() got a {type(job).__name__}.", hint="Give it a Job or a JobSet.")
+    if isinstance(job, JobSet) and (import_path is not None or replay is not None or type(resume) is str):
+        raise JobError("import_path, replay and the id of a run are for a job, not for a JobSet.")
+    by_hosts = None
+    if isinstance(job, Job):
+        by_hosts = None if import_path is None else _by_hosts(import_path, job, on, replay)
+        job = job if replay is None else _replaying(job, replay)
     options = Options(
         on,
         workers,
@@ -134,11 +132,16 @@ def run(
         invocation,
         by_hosts,
         hosts_timeout,
+        review,
     )
     begin = Begin.now()
     _check_options(options)
-    check_signatures(job)
-    named_sinks(job.sinks)
+    for each in job.jobs if isinstance(job, JobSet) else [job]:
+        check_signatures(each)
+        named_sinks(each.sinks)
+    if isinstance(job, JobSet):
+        again = resume if isinstance(resume, bool) else None
+        return _run_set(job, options, begin, limit, again, work, accept_new_code, observers)
     if on is not None and is_place(on):
         if work is not None or accept_new_code:
             raise JobError("work and accept_new_code can't be given for a store.")
@@ -152,22 +155,47 @@ def run(
 
         warm_up()
     with Signals() as signals:
-        plan = make_plan(job, new_run_id(begin.date), limit)
-        place = place_of(job, plan.run_id, None if work is None else Path(work))
-        begun = None if resume is False else find_begun(place)
-        if resume and begun is None:
-            raise JobError(
-                f"There is no run to {place.output} that can go on.", hint="Run the job without `resume`."
-            )
-        if begun is None:
-            return _run_new(job, plan, place, options, begin, signals)
-        try:
-            plan_now = plan_to_go_on(begun, plan, accept_new_code=accept_new_code)
-            if plan_now is not None:
-                return _go_on(job, plan_now, begun, options, begin, signals)
-        finally:
-            begun.lock.close()
-        return _run_new(job, plan, place, options, begin, signals)
+        return run_on_host(
+            job,
+            options,
+            begin,
+            signals,
+            limit=limit,
+            resume=resume,
+            work=None if work is None else Path(work),
+            accept_new_code=accept_new_code,
+        )
+
+
+def _run_set(
+    jobset: JobSet,
+    options: Options,
+    begin: Begin,
+    limit: int | None,
+    resume: bool | None,
+    work: str | os.PathLike[str] | None,
+    accept_new_code: bool,
+    observers: Sequence[SetObserver],
+) -> JobSetResult:
+    from mapreduce.setrun import run_set
+
+    named_sinks(jobset.sinks)
+    if options.on in (None, "processes"):
+        from mapreduce.executors import warm_up
+
+        warm_up()
+    with Signals() as signals:
+        return run_set(
+            jobset,
+            options,
+            begin,
+            signals,
+            observers,
+            resume=resume,
+            limit=limit,
+            work=None if work is None else Path(work),
+            accept_new_code=accept_new_code,
+        )
 
 
 def _by_hosts(
@@ -213,190 +241,3 @@ def _check_options(options: Options) -> None:
             f"{', '.join(named)} can't be given with on={options.on!r}.",
             hint="Each host says how many processes it has: mapreduce worker STORE --processes N.",
         )
-
-
-# ---------------------------------------------------------------- from the beginning, or going on
-
-
-def _run_new(
-    job: Job, plan: Plan, place: Place, options: Options, begin: Begin, signals: Signals
-) -> JobResult:
-    replaced = check_output(place, overwrite=options.overwrite)
-    check_apart(place, plan)
-    with (
-        _telling_what_is_kept(place, options),
-        _memory_told(),
-        run_directory(place, keep=options.keep, replaced=replaced.run_id),
-    ):
-        write_plan(place.store(), 1, plan, options.invocation)
-        return _finish(job, plan, place, options, begin, signals, replaced.digest, session=1)
-
-
-def _go_on(job: Job, plan: Plan, begun: Begun, options: Options, begin: Begin, signals: Signals) -> JobResult:
-    place = begun.place
-    logger.info("going on with run %s: %s", place.run_id, done_of(begun))
-    replaced = Replaced() if published_by(place) else check_output(place, overwrite=options.overwrite)
-    with (
-        _telling_what_is_kept(place, options),
-        _memory_told(),
-        run_directory(place, begun.lock, keep=options.keep, replaced=replaced.run_id),
-    ):
-        if begun.committed is not None:
-            data = canonical_json(begun.committed)
-            return _publish_and_tell(job, place, begun.committed, data, options)
-        place.store().delete(layout.COMMIT)  # one that can't be read, or whose parts are gone
-        if plan != begun.plan:
-            write_plan(place.store(), begun.plans + 1, plan, options.invocation)
-        restored = usable(begun)
-        return _finish(
-            job,
-            plan,
-            place,
-            options,
-            begin,
-            signals,
-            replaced.digest,
-            session=begun.session,
-            restored=restored,
-        )
-
-
-def _finish(
-    job: Job,
-    plan: Plan,
-    place: Place,
-    options: Options,
-    begin: Begin,
-    signals: Signals,
-    previous: str,
-    *,
-    session: int,
-    restored: Sequence[Acceptance] = (),
-) -> JobResult:
-    """Run what is left to do, commit, publish and tell. Only the manifest of it all is left then."""
-    outcome, workers = _execute(job, plan, place, options, begin, signals, session=session, restored=restored)
-    manifest, data = account(job, plan, outcome, begin.date, previous, workers, resumed=session - 1)
-    _commit(place, data)
-    return _publish_and_tell(job, place, manifest, data, options)
-
-
-@contextmanager
-def _telling_what_is_kept(place: Place, options: Options) -> Iterator[None]:
-    """Add to whatever ends the run a note that says how to go on with it, where that is possible."""
-    try:
-        yield
-    except BaseException as error:
-        if has_work(place):
-            error.add_note(_how_to_go_on(error, place, options))
-        raise
-
-
-@contextmanager
-def _memory_told() -> Iterator[None]:
-    """Turn a MemoryError of this process into MemoryExceeded."""
-    try:
-        yield
-    except MemoryError as error:
-        raise MemoryExceeded(
-            f"The coordinator's own process, {os.getpid()}, gets no more memory.",
-            hint="Give it more (ulimit -v, the container's limit), or use fewer splits and counters.",
-            trace="".join(traceback.format_exception(error)),
-            place="coordinator",
-        ) from error
-
-
-def _how_to_go_on(error: BaseException, place: Place, options: Options) -> str:
-    """What can be done with what was done: it depends on what has to be mended."""
-    of_output = not place.kept and isinstance(place.output, Path)
-    where = shlex.quote(os.path.relpath(place.output if of_output else place.root))
-    again = f"`mapreduce resume {where}`, or the same command" if options.invocation else "the same job again"
-    afresh, new_code = (
-        ("--new", "--accept-new-code") if options.invocation else ("resume=False", "accept_new_code=True")
-    )
-    if isinstance(error, UserCodeError):
-        return (
-            f"What was done is kept for the functions as they are: go on with {again}. "
-            f"If you mend the reduce, {new_code} keeps what the maps did; if you mend another, {afresh} "
-            "starts afresh."
-        )
-    if isinstance(error, InputError):
-        return (
-            f"What was done is kept for the input as it is: go on with {again}. "
-            f"If you mend the input, {afresh} starts afresh."
-        )
-    return f"What was done is kept. Go on with {again}; {afresh} starts afresh."
-
-
-def _execute(
-    job: Job,
-    plan: Plan,
-    place: Place,
-    options: Options,
-    begin: Begin,
-    signals: Signals,
-    *,
-    session: int,
-    restored: Sequence[Acceptance] = (),
-) -> tuple[Outcome, int]:
-    """Run what is left to do; what came of it all, and the number of workers."""
-    planned = time.monotonic()
-    executor = _executor(job, plan, place, options)
-    serial = isinstance(executor, SerialExecutor)
-    try:
-        coordinator = Coordinator(
-            plan,
-            executor,
-            _limits(job, executor, options),
-            AcceptanceLog(place.store(), session),
-            place.store(),
-            restored=restored,
-            observers=options.observers,
-            stop_requested=signals.noted,
-        )
-        with signals.draining(not serial):
-            outcome = coordinator.run()
-    finally:
-        executor.close()
-    outcome.seconds |= {"plan": planned - begin.seconds, "total": time.monotonic() - begin.seconds}
-    return outcome, executor.workers
-
-
-def _limits(job: Job, executor: Executor, options: Options) -> Limits:
-    """What attempts may take. In this process nothing can be stopped, so nothing is limited."""
-    if isinstance(executor, SerialExecutor):
-        return Limits(job.max_attempts, backups=False, quarantine=job.quarantine)
-    budget = host.worker_budget(executor.workers) if job.memory is None else parse_size("memory", job.memory)
-    return Limits(
-        job.max_attempts, job.timeout, budget, budget * executor.workers, options.backups, job.quarantine
-    )
-
-
-def _executor(job: Job, plan: Plan, place: Place, options: Options) -> Executor:
-    setup: dict[str, Any] = {
-        "run_id": plan.run_id,
-        "run": str(place.directory),
-        "output": str(place.output),
-        "shards": plan.shards,
-        "fresh_process": options.fresh_process,
-    }
-    if options.on == "serial":
-        return SerialExecutor(job, setup)
-    from mapreduce.executors.processes import ProcessExecutor
-
-    useful = max(1, len(plan.splits), plan.shards)
-    return ProcessExecutor(dump_job(job), setup, min(options.workers or host.processors(), useful))
-
-
-# ---------------------------------------------------------------- commit
-
-
-def _commit(place: Place, data: bytes) -> None:
-    """One exclusive create decides; publishing follows from what it holds, and can be repeated."""
-    if not place.store().create(layout.COMMIT, data):
-        raise StorageError(f"Run {place.run_id} was committed by somebody else.")
-
-
-def _publish_and_tell(job: Job, place: Place, manifest: Manifest, data: bytes, options: Options) -> JobResult:
-    if published_by(place) is None:
-        manifests.publish(place.output_store(), data, overwrite=options.overwrite)
-    return tell(job, place, manifest, options.observers)

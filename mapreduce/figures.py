@@ -180,11 +180,16 @@ def causes(attempts: Sequence[AttemptRecord | BadRecord]) -> list[tuple[int, str
     return sorted(found, key=lambda item: -item[0])
 
 
+def cause_of(error: ErrorGroup) -> str:
+    """Equal for errors that have one cause."""
+    return f"{error.kind}: {_without_numbers(error.place or error.message)}"
+
+
 def grouped(errors: Iterable[ErrorGroup]) -> tuple[ErrorGroup, ...]:
     """Groups of one cause as one, the most frequent first."""
-    found: dict[tuple[str, str], ErrorGroup] = {}
+    found: dict[str, ErrorGroup] = {}
     for error in errors:
-        cause = error.kind, _without_numbers(error.place or error.message)
+        cause = cause_of(error)
         before = found.get(cause)
         found[cause] = replace(before, number=before.number + error.number) if before else error
     return tuple(sorted(found.values(), key=lambda error: -error.number))

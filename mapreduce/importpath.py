@@ -15,10 +15,11 @@ from importlib import import_module, invalidate_caches
 from types import ModuleType
 
 from mapreduce.changes import changed_functions, changed_settings
-from mapreduce.choosing import broken, changed, choose, own_frames
+from mapreduce.choosing import broken, changed, choose, only_job, own_frames
 from mapreduce.codec import canonical_json, from_plain
 from mapreduce.errors import JobChanged, JobError, MapReduceError, SerializationError
 from mapreduce.job import Job
+from mapreduce.jobset import JobSet
 from mapreduce.origins import count_as_users
 from mapreduce.parameters import params
 from mapreduce.plan import functions_of, meaning
@@ -65,7 +66,11 @@ class ImportPath:
         return canonical_json(self)
 
     def load(self) -> Job:
-        """The job, from the module that can be imported here. Raises JobError.
+        """The job, from the module that can be imported here. Raises JobError."""
+        return only_job(self.found(), "A store that hosts share")
+
+    def found(self) -> Job | JobSet:
+        """The same, or a set. Raises JobError.
 
         The functions of its package count as the user's, wherever that lies: their code is compared.
         """

@@ -435,6 +435,16 @@ class Manifest:
 
 
 @dataclass(frozen=True, slots=True)
+class SetPlan:
+    """What a run of a JobSet is to do, written before its first job is begun."""
+
+    run_id: str
+    jobset: str
+    jobs: tuple[str, ...]
+    on_failure: str
+
+
+@dataclass(frozen=True, slots=True)
 class SetJob:
     """What became of one job of a JobSet."""
 

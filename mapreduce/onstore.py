@@ -25,7 +25,7 @@ from mapreduce.hosts.signing import read_key
 from mapreduce.importpath import lead_path, load_deployed
 from mapreduce.job import Job
 from mapreduce.model import Manifest, Plan
-from mapreduce.options import Begin, Options
+from mapreduce.options import REVIEW, Begin, Options
 from mapreduce.place import (
     Place,
     check_apart,
@@ -47,7 +47,7 @@ from mapreduce.signatures import check_signatures
 from mapreduce.sinks.delivery import named_sinks
 from mapreduce.store.probe import check_store
 from mapreduce.store.urls import folder_or_url
-from mapreduce.telling import tell
+from mapreduce.telling import Story, alerting, tell, telling_failure
 from mapreduce.units import parse_size
 
 logger = logging.getLogger("mapreduce.run")
@@ -71,16 +71,34 @@ def run_on_store(
     job: Job, on: str, options: Options, begin: Begin, *, limit: int | None, resume: bool | str | None
 ) -> JobResult:
     """Lead a run on a store, or go on with one of the same job to the same output."""
-    cluster = _cluster(on)
     with Signals() as signals:
-        run = _found_or_laid_down(job, cluster, options, begin, limit=limit, resume=resume)
+        return lead_on_store(job, on, options, begin, signals, limit=limit, resume=resume)
+
+
+def lead_on_store(
+    job: Job,
+    on: str,
+    options: Options,
+    begin: Begin,
+    signals: Signals,
+    *,
+    limit: int | None = None,
+    resume: bool | str | None = None,
+) -> JobResult:
+    """The same, where the signals are taken care of."""
+    run_id = new_run_id(begin.date)
+    with telling_failure(job, options, begin, run_id) as story:
+        cluster = _cluster(on)
+        story.place = place_of(job, run_id, store=cluster.place)
+        run = _found_or_laid_down(job, run_id, cluster, options, limit=limit, resume=resume)
+        story.place, story.plan = run.place, run.plan
         if run.is_new:
             logger.info(
                 "run %s lies on %s for hosts: mapreduce worker %s", run.plan.run_id, cluster.place, on
             )
         else:
             logger.info("going on with run %s on %s", run.plan.run_id, cluster.place)
-        return _lead(run, begin, signals)
+        return _lead(run, begin, signals, story)
 
 
 def submit(
@@ -94,7 +112,8 @@ def submit(
     check_signatures(job)
     named_sinks(job.sinks)
     cluster = _cluster(on)
-    run = _found_or_laid_down(job, cluster, options, Begin.now(), limit=limit, resume=resume, is_left=True)
+    run_id = new_run_id(Begin.now().date)
+    run = _found_or_laid_down(job, run_id, cluster, options, limit=limit, resume=resume, is_left=True)
     epoch = newest(run.store)
     if epoch and (error := said_end(run.store, epoch)) is not None:
         raise JobError(
@@ -130,11 +149,21 @@ def lead_submitted(on: str, run_id: str, observers: Sequence[Observer] = ()) -> 
         if os.path.isdir(spec.directory):
             os.chdir(spec.directory)
         job = _job_of(cluster, spec)
-        options = Options(on, overwrite=spec.overwrite, backups=spec.backups, observers=observers)
+        invocation = cluster.invocation(run_id)
+        options = Options(
+            on,
+            overwrite=spec.overwrite,
+            backups=spec.backups,
+            observers=observers,
+            invocation=invocation,
+            review=invocation is not None and REVIEW in invocation.arguments,
+        )
         place = place_at(folder_or_url(spec.output), run_id)
         logger.info("leading run %s (%s) on %s", run_id, spec.job, cluster.place)
         run = _OnStore(job, cluster, options, cluster.plan(run_id), place)
-        return _lead(run, begin, signals, hands_over=True, replaces=spec.replaces)
+        with telling_failure(job, options, begin, run_id, hands_over=True) as story:
+            story.place, story.plan = place, run.plan
+            return _lead(run, begin, signals, story, hands_over=True, replaces=spec.replaces)
 
 
 def _cluster(on: str) -> Cluster:
@@ -155,7 +184,13 @@ def _job_of(cluster: Cluster, spec: Spec) -> Job:
 
 
 def _lead(
-    run: _OnStore, begin: Begin, signals: Signals, *, hands_over: bool = False, replaces: str | None = None
+    run: _OnStore,
+    begin: Begin,
+    signals: Signals,
+    story: Story,
+    *,
+    hands_over: bool = False,
+    replaces: str | None = None,
 ) -> JobResult:
     job, cluster, options = run.job, run.cluster, run.options
     if options.overwrite:
@@ -165,7 +200,11 @@ def _lead(
     budget = None if job.memory is None else parse_size("memory", job.memory)
     again = f"`mapreduce resume {shlex.quote(cluster.place)} {run.plan.run_id}`"
     try:
-        with _telling_how_to_go_on(again, options, hands_over=hands_over), signals.draining(True):
+        with (
+            _telling_how_to_go_on(again, options, hands_over=hands_over),
+            signals.draining(True),
+            alerting(job, run.plan.run_id, run.store, options) as told,
+        ):
             lead.lead(
                 job,
                 run.plan,
@@ -177,10 +216,11 @@ def _lead(
                 replaces=replaces,
                 planned=time.monotonic() - begin.seconds,
                 check=partial(version_difference, manifests.versions()),
-                observers=options.observers,
+                observers=[*told, story],
                 stop_requested=signals.noted,
                 tell=run.tell,
                 hands_over=hands_over,
+                jobset=options.jobset,
                 lonely=math.inf if options.hosts_timeout is None else options.hosts_timeout,
             )
     except OutputExists:  # another run was first, for good
@@ -194,16 +234,16 @@ def _lead(
 
 def _found_or_laid_down(
     job: Job,
+    run_id: str,
     cluster: Cluster,
     options: Options,
-    begin: Begin,
     *,
     limit: int | None,
     resume: bool | str | None,
     is_left: bool = False,
 ) -> _OnStore:
     """A run that hosts know of: one that was begun and can go on, or one that is laid down now."""
-    plan = make_plan(job, new_run_id(begin.date), limit)
+    plan = make_plan(job, run_id, limit)
     place = place_of(job, plan.run_id, store=cluster.place)
     wanted = resume if isinstance(resume, str) else None
     begun = None
@@ -265,7 +305,7 @@ class _OnStore:
     def tell(self, manifest: Manifest) -> None:
         """Its result is published."""
         self.remove_garbage()
-        self.results.append(tell(self.job, self.place, manifest, self.options.observers))
+        self.results.append(tell(self.job, self.place, manifest, self.options))
 
     def remove_garbage(self) -> None:
         """Remove from the output what no manifest names, and no run needs any more."""

@@ -8,11 +8,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
+from mapreduce.executors.slots import Share
 from mapreduce.importpath import Deployed
 from mapreduce.protocols import Observer
 from mapreduce.resume import Invocation
 
 On = Literal["processes", "serial"]
+
+REVIEW = "--review"
+"""The command line's word for `review`."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,11 @@ class Options:
     invocation: Invocation | None = None
     deployed: Deployed | None = None
     hosts_timeout: float | None = None
+    review: bool = False
+    jobset: str = ""
+    """The run of the JobSet that the run is a part of."""
+    share: Share | None = None
+    """Of the workers that its jobs have together."""
 
 
 @dataclass(frozen=True)

@@ -78,13 +78,19 @@ def place_of(job: Job, run_id: str, work: Path | None = None, store: str | None 
     work: a directory for what runs need while they run; None: beside the output. store: the one that hosts
     share, if the run is on one: what is kept with the run is kept there.
     """
-    path = as_output(job.output).path
+    return place_to(as_output(job.output).path, job.name, run_id, work, store)
+
+
+def place_to(
+    path: str | None, name: str, run_id: str, work: Path | None = None, store: str | None = None
+) -> Place:
+    """The same by the path of the output, or by the name under which what has none is kept."""
     if path is None:
-        results = "" if store is None else inputs.local_path(layout.results_of(store, job.name))
+        results = "" if store is None else inputs.local_path(layout.results_of(store, name))
         if inputs.is_url(results):
-            root = layout.kept_root(Path.cwd(), job.name)
+            root = layout.kept_root(Path.cwd(), name)
             return Place(run_id, _kept(results, run_id), root, kept=True, results=results)
-        beside = layout.kept_root(Path.cwd(), job.name) if work is None else _real(work) / job.name
+        beside = layout.kept_root(Path.cwd(), name) if work is None else _real(work) / name
         root = Path(os.path.realpath(results)) if results else beside
         return Place(run_id, _kept(root, run_id), root, kept=True)
     output = folder_or_url(path)

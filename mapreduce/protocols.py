@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Literal, Protocol, runtime_checkable
 
 from mapreduce.errors import MapReduceError
 from mapreduce.events import Event, Printed, Reported
-from mapreduce.model import Attempt, AttemptRecord, Cut, InputFile, Location, Progress, Split
+from mapreduce.model import Attempt, AttemptRecord, Cut, InputFile, Location, Progress, SetJob, Split
 
 
 class Block(Protocol):
@@ -222,6 +222,19 @@ class Observer(Protocol):
 
     def finished(self, result: Any) -> None:
         """The run has committed, and its sinks were told: a JobResult."""
+
+
+class SetObserver(Protocol):
+    """Watches a run of a JobSet. Called by one thread at a time; must return at once."""
+
+    def job_begun(self, name: str) -> None:
+        """A job is being run, or its result looked for."""
+
+    def job_ended(self, job: SetJob, ended: int, jobs: int) -> None:
+        """A job has ended, as one of so many that have, of all."""
+
+    def finished(self, result: Any) -> None:
+        """The set's manifest is there, and its sinks were told: a JobSetResult."""
 
 
 class Executor(Protocol):

@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 import os
 import stat
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from mapreduce import manifest as manifests
 from mapreduce.changes import differences, only_reduce_changed
@@ -20,7 +21,7 @@ from mapreduce.codec import from_plain, pack, seal, unseal
 from mapreduce.coordinator.log import Acceptance, Accepted, read_log
 from mapreduce.errors import JobChanged, ManifestError, WorkDamaged
 from mapreduce.figures import count
-from mapreduce.model import Kind, Manifest, Plan
+from mapreduce.model import Kind, Manifest, Plan, SetJob, SetPlan
 from mapreduce.place import Place, try_lock
 from mapreduce.protocols import Store
 from mapreduce.store import layout
@@ -55,6 +56,27 @@ class Begun:
     def session(self) -> int:
         """The number of the session that goes on with it."""
         return self.accepted.sessions + 1
+
+
+@dataclass(frozen=True)
+class BegunSet:
+    """A run of a JobSet that has not ended, and whose process has. Who got it holds its lock."""
+
+    place: Place
+    lock: BinaryIO
+    plan: SetPlan
+    invocation: Invocation | None
+    ended: dict[str, SetJob]
+    """Jobs that have a result."""
+    sessions: int
+    committed: bytes | None
+
+    @property
+    def done(self) -> str:
+        """How far it is, in words."""
+        if self.committed is not None:
+            return "it has committed its result"
+        return f"{len(self.ended):,} of {count(len(self.plan.jobs), 'job')} done"
 
 
 # ---------------------------------------------------------------- the plan's record
@@ -109,6 +131,18 @@ def find_begun(place: Place) -> Begun | None:
 
     Raises WorkDamaged, StorageError.
     """
+    return _find(place, _read)
+
+
+def find_begun_set(place: Place) -> BegunSet | None:
+    """The same for runs of a JobSet."""
+    return _find(place, _read_set)
+
+
+B = TypeVar("B")
+
+
+def _find(place: Place, read: Callable[[Place, BinaryIO], B | None]) -> B | None:
     if not place.root.is_dir():
         return None
     for directory in sorted(place.root.iterdir(), key=lambda path: path.name, reverse=True):
@@ -121,7 +155,7 @@ def find_begun(place: Place) -> Begun | None:
         if lock is None:
             continue
         try:
-            begun = _read(place.of(directory.name), lock)
+            begun = read(place.of(directory.name), lock)
         except BaseException:
             lock.close()
             raise
@@ -148,11 +182,51 @@ def _is_ours(directory: Path) -> bool:
 def _read(place: Place, lock: BinaryIO) -> Begun | None:
     store = place.store()
     names = [name for name in store.list(layout.PLANS) if layout.log_numbers(name)]
-    if not names:
+    if not names or _is_of_set(store, names[-1]):
         return None
     plan, invocation = read_plan(store, names[-1])
     numbers = layout.log_numbers(names[-1]) or (0, 0)
     return Begun(place, lock, plan, invocation, numbers[0], read_log(store), _committed(place, store))
+
+
+def _is_of_set(store: Store, name: str) -> bool:
+    try:
+        return "jobset" in unseal(store.read(name))
+    except (ValueError, FileNotFoundError):
+        return False
+
+
+def _read_set(place: Place, lock: BinaryIO) -> BegunSet | None:
+    store = place.store()
+    name = layout.plan_name(1)
+    if name not in store.list(layout.PLANS) or not _is_of_set(store, name):
+        return None
+    fields = unseal(store.read(name))
+    ended, sessions = {}, 0
+    for entry in store.list(layout.LOG):
+        numbers = layout.log_numbers(entry)
+        with suppress(ValueError, FileNotFoundError, TypeError, KeyError):  # its job is looked for again
+            job = from_plain(SetJob, unseal(store.read(entry)))
+            ended[job.name] = job
+        sessions = max(sessions, numbers[0] if numbers else 0)
+    committed = None
+    with suppress(FileNotFoundError, ManifestError):
+        committed = store.read(layout.COMMIT)
+        manifests.parse_set(committed, layout.COMMIT)
+    return BegunSet(
+        place,
+        lock,
+        from_plain(SetPlan, fields["jobset"]),
+        from_plain(Invocation | None, fields["invocation"]),
+        ended,
+        sessions,
+        committed,
+    )
+
+
+def set_record(plan: SetPlan, invocation: Invocation | None) -> bytes:
+    """What is written of what a run of a JobSet is to do."""
+    return seal({"format": FORMAT, "jobset": plan, "invocation": invocation})
 
 
 def _committed(place: Place, store: Store) -> Manifest | None:
@@ -272,16 +346,19 @@ def _problem(place: Place, acceptance: Acceptance) -> str:
     return "" if held == result.size else f"{result.name} has {held:,} bytes instead of {result.size:,}"
 
 
-def invocation_at(directory: Path) -> tuple[Begun, Invocation] | None:
+def invocation_at(directory: Path) -> tuple[str, str, Invocation] | None:
     """The newest run that can go on and was begun from the command line, of those that a directory may
-    mean: an output, a work directory, or a run's own. Its lock is given back at once.
+    mean: an output, a work directory, or a run's own. Its id, how far it is, and how it was begun.
     """
     own = Path(os.path.realpath(directory))
     below = sorted(path for path in own.iterdir() if path.is_dir()) if own.is_dir() else []
     found = []
     for root in dict.fromkeys([layout.work_root(own), own, own.parent, *below]):
-        begun = find_begun(Place("", own, root, kept=False))
-        if begun is not None:
+        place = Place("", own, root, kept=False)
+        if (begun := find_begun(place)) is not None:
             begun.lock.close()
-            found += [(begun, begun.invocation)] if begun.invocation else []
-    return max(found, key=lambda item: item[0].place.run_id, default=None)
+            found += [(begun.place.run_id, done_of(begun), begun.invocation)] if begun.invocation else []
+        if (of_set := find_begun_set(place)) is not None:
+            of_set.lock.close()
+            found += [(of_set.place.run_id, of_set.done, of_set.invocation)] if of_set.invocation else []
+    return max(found, key=lambda item: item[0], default=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, NoReturn
@@ -75,3 +75,20 @@ class Signals:
         if self._noted == signal.SIGINT:
             raise KeyboardInterrupt
         raise SystemExit(128 + self._noted)
+
+
+class Asked(Signals):
+    """The signals for other threads, which are not interrupted: they ask, and end by Interrupted."""
+
+    def __init__(self, noted: Callable[[], bool]) -> None:
+        super().__init__()
+        self._asked = noted
+
+    def noted(self) -> bool:
+        """Whether the run shall end."""
+        return self._asked()
+
+    @contextmanager
+    def draining(self, possible: bool) -> Iterator[None]:
+        """The block asks `noted`, and ends by itself."""
+        yield

@@ -17,9 +17,11 @@ from mapreduce.cli.doctor import doctor
 from mapreduce.cli.jobs import jobs
 from mapreduce.cli.keygen import keygen
 from mapreduce.cli.plan import plan
+from mapreduce.cli.report import report, runs
 from mapreduce.cli.resume import resume
 from mapreduce.cli.run import run
 from mapreduce.cli.show import show
+from mapreduce.cli.sinks import approve, reject, sinks
 from mapreduce.cli.status import status
 from mapreduce.cli.stop import stop
 from mapreduce.cli.submit import submit
@@ -27,7 +29,7 @@ from mapreduce.cli.verify import verify
 from mapreduce.cli.worker import worker
 
 _EPILOG = """\b
-Exit codes: 0 succeeded, 1 failed, 2 wrong usage, 3 completed without bad records,
+Exit codes: 0 succeeded, 1 failed, 2 wrong usage, 3 completed with errors,
 4 committed but a sink failed, 130 interrupted (Ctrl-C), 143 ended (SIGTERM)."""
 
 
@@ -108,6 +110,11 @@ for _command in (
     plan,
     show,
     verify,
+    runs,
+    report,
+    sinks,
+    approve,
+    reject,
     demo,
     worker,
     submit,

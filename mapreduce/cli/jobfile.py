@@ -21,6 +21,7 @@ from mapreduce.codec import ship_by_value
 from mapreduce.errors import JobError, MapReduceError
 from mapreduce.importpath import ImportPath, is_module, lead_path
 from mapreduce.job import Job
+from mapreduce.jobset import JobSet
 from mapreduce.parameters import params
 
 MODULE = "__mapreduce_job__"
@@ -33,12 +34,12 @@ def load_job(
     source: Sequence[str] = (),
     output: str | None = None,
     shards: int | None = None,
-) -> Job:
-    """The job of a file or module, with what the command line changes about it. Raises JobError."""
+) -> Job | JobSet:
+    """The job or set of a file or module, with what the command line changes about it. Raises JobError."""
     by_path = import_path(target, settings=settings, source=source, output=output, shards=shards)
     if by_path is not None:
         lead_path(os.getcwd())
-        return by_path.load()
+        return by_path.found()
     params.clear()
     params.update(map(_setting, settings))
     path, name = _parse(target)

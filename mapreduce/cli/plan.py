@@ -40,11 +40,13 @@ def plan(
     as_json: bool,
 ) -> int:
     """Show what a run would read and write: splits, shards, bytes, free space. Nothing runs."""
+    from mapreduce.choosing import only_job
     from mapreduce.cli import console
     from mapreduce.cli.jobfile import load_job
 
     with redirect_stdout(sys.stderr):
-        job = load_job(file, settings=settings, source=source, output=output, shards=shards)
+        found = load_job(file, settings=settings, source=source, output=output, shards=shards)
+        job = only_job(found, "`mapreduce plan`")
         outlook = look_ahead(job, workers=workers, limit=limit, work=None if work is None else Path(work))
     if as_json:
         console.say_json(outlook.document())

@@ -41,7 +41,7 @@ def resume(place: str, run_id: str | None, key_file: str | None, as_json: bool) 
 
 def _in_directory(directory: str, as_json: bool) -> int:
     from mapreduce.errors import JobError
-    from mapreduce.resume import done_of, invocation_at
+    from mapreduce.resume import invocation_at
 
     found = invocation_at(Path(directory))
     if found is None:
@@ -49,8 +49,8 @@ def _in_directory(directory: str, as_json: bool) -> int:
             f"No run to {directory} can go on: none was begun by `mapreduce run` and has not ended.",
             hint="Give the output's directory, or the one given by --work; or run the job.",
         )
-    begun, invocation = found
-    return _again(invocation, f"Run {begun.place.run_id}, {done_of(begun)}", as_json)
+    run_id, done, invocation = found
+    return _again(invocation, f"Run {run_id}, {done}", as_json)
 
 
 def _on_store(store: str, begin: str | None, key_file: str | None, as_json: bool) -> int:

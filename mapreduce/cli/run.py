@@ -14,8 +14,9 @@ import click
 from mapreduce.cli import importing, options
 
 if TYPE_CHECKING:
-    from mapreduce.protocols import Observer
+    from mapreduce.protocols import Observer, SetObserver
     from mapreduce.result import JobResult
+    from mapreduce.setresult import JobSetResult
 
 
 GO_ON = "mapreduce.go_on"
@@ -51,6 +52,7 @@ GO_ON_WITH = "mapreduce.go_on_with"
     help="On a STORE: end when no host has worked on the run for so long, to go on with it later.",
 )
 @click.option("--fresh-process", is_flag=True, help="A process of its own for each attempt.")
+@click.option("--review", is_flag=True, help="Tell no sink of the result before `mapreduce approve`.")
 @options.as_json
 @options.traceback
 @click.pass_context
@@ -73,12 +75,13 @@ def run(
     no_backups: bool,
     hosts_timeout: float | None,
     fresh_process: bool,
+    review: bool,
     as_json: bool,
 ) -> int:
-    """Run a job, or go on with a run of it that did not end.
+    """Run a job, or all jobs of a JobSet; or go on with a run of it that did not end.
 
-    FILE.py is a Python file with a Job at its top level; :JOB names it where there are several and
-    none is called job.
+    FILE.py is a Python file with a Job or a JobSet at its top level; :JOB names it where there are several
+    and none is called job.
     Modules beside the file can be imported by it.
     package.module, or MODULE:JOB, is imported instead; the hosts of a STORE import it too, from where they
     have it, and are sent its name only.
@@ -90,6 +93,7 @@ def run(
     with importing():
         from mapreduce import engine
         from mapreduce.cli.jobfile import import_path, load_job
+        from mapreduce.job import Job
         from mapreduce.options import is_place
         from mapreduce.resume import Invocation
 
@@ -97,13 +101,15 @@ def run(
             import mapreduce.worker  # noqa: F401 - the executor needs it in any case
 
     again = context.meta.get(GO_ON)
-    with reporting(sys.stderr, None if as_json else sys.stdout) as observers:
+    with ExitStack() as stack:
+        watching = _Watching(stack, sys.stderr, None if as_json else sys.stdout)
+        observers = stack.enter_context(reporting(sys.stderr, None if as_json else sys.stdout))
         job = load_job(file, settings=settings, source=source, output=output, shards=shards)
         by_path = import_path(file, settings=settings, source=source, output=output, shards=shards)
         result = engine.run(
             job,
             on=on,
-            import_path=by_path if on and is_place(on) else None,
+            import_path=by_path if on and is_place(on) and isinstance(job, Job) else None,
             workers=workers,
             limit=limit,
             overwrite=overwrite,
@@ -114,7 +120,8 @@ def run(
             keep=keep,
             backups=not no_backups,
             fresh_process=fresh_process,
-            observers=observers,
+            review=review,
+            observers=observers if isinstance(job, Job) else watching.of_set(),
             hosts_timeout=hosts_timeout,
             invocation=again or Invocation(os.getcwd(), tuple(context.obj[1:])),
         )
@@ -148,6 +155,27 @@ def reporting(progress: TextIO, summary: TextIO | None) -> Iterator[Sequence[Obs
             observers.append(Summary(console.writer(summary)))
         stack.enter_context(redirect_stdout(progress))
         yield observers
+
+
+class _Watching:
+    """Observers for a run of a set: as `reporting` gives them for one of a job."""
+
+    def __init__(self, stack: ExitStack, progress: TextIO, summary: TextIO | None) -> None:
+        self._stack, self._progress, self._summary = stack, progress, summary
+
+    def of_set(self) -> list[SetObserver]:
+        """Progress to one stream, the summary to the other."""
+        from mapreduce.cli import console
+        from mapreduce.observers.ofset import SetLines, SetSummary, SetTerminal
+
+        observers: list[SetObserver] = []
+        if console.is_terminal(self._progress):
+            observers.append(self._stack.enter_context(SetTerminal(self._progress)))
+        else:
+            observers.append(SetLines())
+        if self._summary is not None:
+            observers.append(SetSummary(console.writer(self._summary)))
+        return observers
 
 
 @contextmanager
@@ -186,26 +214,34 @@ def _is_arranged() -> bool:
     return bool(logging.getLogger().handlers)
 
 
-def told(result: JobResult, as_json: bool) -> int:
+def told(result: JobResult | JobSetResult, as_json: bool) -> int:
     """Tell what the observers did not: the document, and sinks that failed. The exit code."""
     from mapreduce.cli import console, failure
     from mapreduce.errors import SinkError
     from mapreduce.model import Status
+    from mapreduce.observers.summary import shown_path
+    from mapreduce.telling import not_told
 
     if as_json:
         console.say_json(document(result))
-    failed = [delivery for delivery in result.deliveries if not delivery.delivered]
-    if not failed:
-        return 3 if result.status is Status.COMPLETED_WITH_ERRORS else 0
-    names = "; ".join(f"{delivery.sink}: {delivery.error}" for delivery in failed)
-    error = SinkError(
-        f"The result is committed, but not everybody was told of it: {names.rstrip('.')}.",
-        hint="Mend the sink, and tell them yourself: the result stands.",
-    )
-    return failure.tell(error, [])
+    if missing := not_told(result.deliveries):
+        error = SinkError(
+            f"The result is committed, but not everybody was told of it: {missing}",
+            hint=f"Mend that, and tell them with: mapreduce sinks retry {shown_path(result.place)}",
+        )
+        code = failure.tell(error, [])
+    elif result.deliveries and not all(delivery.delivered for delivery in result.deliveries):
+        approve = f"mapreduce approve {shown_path(result.place)} --by NAME"
+        console.say(f"Nobody is told before somebody has looked at it: {approve}", sys.stderr)
+        code = 0
+    else:
+        code = 0
+    if result.status in (Status.FAILED, Status.CANCELLED):
+        return 1
+    return code or (3 if result.status is Status.COMPLETED_WITH_ERRORS else 0)
 
 
-def document(result: JobResult) -> dict[str, Any]:
+def document(result: JobResult | JobSetResult) -> dict[str, Any]:
     """The facts of a run: where the result is, the manifest's fields, and who was told."""
     from mapreduce.codec import to_plain
 

@@ -47,6 +47,7 @@ def submit(
 
     Done again it tells of the run that is there. Sinks are told by whoever leads it.
     """
+    from mapreduce.choosing import only_job
     from mapreduce.cli import console
     from mapreduce.cli.jobfile import import_path, load_job
     from mapreduce.codec import to_plain
@@ -63,7 +64,8 @@ def submit(
     if not is_place(store):
         raise JobError(f"--on {store!r} is no store.", hint='Give a folder ("/…" or "./…") or a URL.')
     with redirect_stdout(sys.stderr):
-        job = load_job(file, settings=settings, source=source, output=output, shards=shards)
+        loaded = load_job(file, settings=settings, source=source, output=output, shards=shards)
+        job = only_job(loaded, "`mapreduce submit`")
         by_path = import_path(file, settings=settings, source=source, output=output, shards=shards)
         how = Options(
             store,

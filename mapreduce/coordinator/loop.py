@@ -58,7 +58,8 @@ class Coordinator:
     log: gets what is accepted, before anything rests on it. store: the run's own. restored: what was
     accepted before. observers: hear of progress and of every attempt's end. stop_requested: asked
     several times a second whether the run shall end. settled: called when all that the executor has told
-    is taken care of, what was accepted among it logged. clock: seconds that never go back. new_nonce: makes
+    is taken care of, what was accepted among it logged. waiting: told before each wait how many tasks have no
+    worker. clock: seconds that never go back. new_nonce: makes
     what tells an attempt from all others of its task.
     """
 
@@ -74,6 +75,7 @@ class Coordinator:
         observers: Sequence[Observer] = (),
         stop_requested: Callable[[], bool] = lambda: False,
         settled: Callable[[], None] = lambda: None,
+        waiting: Callable[[int], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
         new_nonce: Callable[[], str] = lambda: secrets.token_hex(4),
     ) -> None:
@@ -84,6 +86,7 @@ class Coordinator:
         self._observers = observers
         self._stop_requested = stop_requested
         self._settled = settled
+        self._waiting = waiting
         self._clock = clock
         self._new_nonce = new_nonce
         self._brain = Brain(len(plan.splits), plan.shards, limits, plan.functions.get("reduce", ""))
@@ -100,11 +103,14 @@ class Coordinator:
         self._finished = False
         self._failure: MapReduceError | None = None
         self._shown = self._ticked = 0.0
+        self._before = self._zero = 0.0
+        """Seconds of earlier sessions, as far as attempts tell; and when they would have begun."""
         self._restore(list(restored))
 
     def _restore(self, restored: Sequence[Acceptance]) -> None:
         for acceptance in restored:
             self._outcome.attempts.append(acceptance.record)
+            self._before = max(self._before, acceptance.record.began + acceptance.record.seconds)
             self._standing.accept(acceptance.task, acceptance.result)
         self._obey(self._brain.restore((acceptance.task, acceptance.result) for acceptance in restored))
 
@@ -114,6 +120,7 @@ class Coordinator:
         Raises the error that ended the job, or Interrupted; what still runs then has a moment to end.
         """
         begin = self._clock()
+        self._zero = begin - self._before
         self._obey(self._brain.begin())
         if not self._finished:
             self._executor.start()
@@ -175,6 +182,7 @@ class Coordinator:
         commands: list[Command] = []
         unsent, self._unsent = self._unsent, []
         patience = min(_POLL_SECONDS, max(0.0, self._to_log.patience(self._clock())))
+        self._waiting(self._brain.waiting)
         events = [*unsent, *self._executor.poll(0 if unsent else patience)]
         if self._stop_requested():
             self._brain.stop()
@@ -258,6 +266,7 @@ class Coordinator:
             error.message if error else "",
             type(error).__name__ if error else "",
             error.place if error else "",
+            round(max(0.0, started - self._zero), 6),
         )
         if not error:
             self._records[attempt] = record

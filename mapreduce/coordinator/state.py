@@ -139,6 +139,11 @@ class _Stage:
         if task.id.index < self._next:
             self._again.appendleft(task.id.index)
 
+    @property
+    def most_waiting(self) -> int:
+        """Tasks that can be given out, or some more where a run goes on."""
+        return len(self._again) + len(self.results) - self._next if self.waits() else 0
+
     def waiting(self, index: int) -> int:
         """How often a task waits."""
         fresh = index >= self._next and self.results.is_none(index)
@@ -241,6 +246,14 @@ class Brain:
     def done(self, kind: Kind) -> int:
         """Number of tasks with an accepted result."""
         return len(self._of(kind)) - self._of(kind).left
+
+    @property
+    def waiting(self) -> int:
+        """Tasks that a worker could be given now, or some more."""
+        if self._ended:
+            return 0
+        stage = self._maps if self._maps.left else self._reduces
+        return stage.most_waiting + len(self._waiting_alone)
 
     def is_idle(self) -> bool:
         """No attempt runs."""

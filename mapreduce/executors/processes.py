@@ -25,12 +25,13 @@ from types import ModuleType
 from typing import Any
 
 from mapreduce import codec
-from mapreduce.errors import MapReduceError, NoWorkers, from_plain
+from mapreduce.errors import MapReduceError, NoWorkers, WorkerKilled, from_plain
 from mapreduce.events import Event, Failed, Printed, Reported, Succeeded, WorkerGone, WorkerReady
 from mapreduce.executors import child, descendants, output, warm_up
 from mapreduce.executors.channel import Channel
 from mapreduce.executors.endings import Ending, on_record, user_stack
 from mapreduce.executors.memory import OutOfMemoryKills
+from mapreduce.executors.slots import Share
 from mapreduce.host import resident
 from mapreduce.lastrecord import Noted, last_record
 from mapreduce.model import Attempt, Result
@@ -76,7 +77,8 @@ class _Worker:
 
 
 class ProcessExecutor:
-    """`workers` processes; one that ends is replaced.
+    """`workers` processes; one that ends is replaced. With a `share` they are as many as it gets, at most
+    `workers`, and as tasks wait for.
 
     `payload` is the job, pickled; or by import path, if `setup` says under `deployed` what it must mean: its
     functions and settings, and the folder that modules are looked for in first. Else `setup` is the
@@ -85,8 +87,14 @@ class ProcessExecutor:
 
     queues = False
 
-    def __init__(self, payload: bytes, setup: dict[str, Any], workers: int) -> None:
+    def __init__(
+        self, payload: bytes, setup: dict[str, Any], workers: int, share: Share | None = None
+    ) -> None:
         self.workers = workers
+        self._share = share
+        self._held = 0
+        """Slots that it has of its share."""
+        self._waiting = workers
         environment = {name: value for name, value in os.environ.items() if name not in SECRETS}
         hello = {**setup, "job": payload, "environment": environment, "params": dict(params)}
         self._hello = codec.pack(hello)
@@ -102,8 +110,32 @@ class ProcessExecutor:
     def start(self) -> None:
         (self._run / layout.CRASHES).mkdir(parents=True, exist_ok=True)
         warm_up()
-        for _ in range(self.workers):
+        if self._share is None:
+            for _ in range(self.workers):
+                self._add_worker()
+        else:
+            self._take_share(self._share)
+
+    def expect(self, waiting: int) -> None:
+        """So many tasks have no worker."""
+        self._waiting = waiting
+
+    def _take_share(self, share: Share) -> None:
+        """Begin workers for tasks that wait, and end those that are idle if another job wants them."""
+        idle = [worker for worker in self._alive.values() if worker.ready and worker.attempt is None]
+        coming = sum(not worker.ready for worker in self._alive.values())
+        most = self.workers - len(self._alive)
+        taken = share.take(max(0, min(most, self._waiting - len(idle) - coming)))
+        self._held += taken
+        for _ in range(taken):
             self._add_worker()
+        for worker in idle[min(self._waiting, len(idle)) :]:
+            if share.is_wanted():
+                self._end(worker)
+                worker.printed.close()
+                self._held -= 1
+                share.give()
+                self._events.append(WorkerGone(worker.number, _lent(worker), begun=False))
 
     def submit(self, attempt: Attempt, request: dict[str, Any]) -> None:
         worker = self._alive.get(attempt.worker)
@@ -114,6 +146,11 @@ class ProcessExecutor:
         self._tell(worker, codec.pack([worker.token, request]))
 
     def poll(self, timeout: float) -> list[Event | Printed | Reported]:
+        if self._share is not None:
+            self._take_share(self._share)
+            if not self._alive and not self._events:
+                self._share.wait(timeout)
+                return []
         for key, mask in self._selector.select(0 if self._events else timeout):
             worker, heard = key.data
             if mask & selectors.EVENT_WRITE and worker.number in self._alive:
@@ -159,6 +196,10 @@ class ProcessExecutor:
             worker.channel.close()
             worker.printed.close()
         self._selector.close()
+        if self._share is not None:
+            self._share.give(self._held)
+            self._share.leave()
+            self._held = 0
 
     # ------------------------------------------------------------ workers come
 
@@ -312,6 +353,10 @@ class ProcessExecutor:
             output=worker.printed.take(),
             out_of_memory=self._kills.happened(),
         )
+
+
+def _lent(worker: _Worker) -> MapReduceError:
+    return WorkerKilled(f"Worker process {worker.process.pid} was idle, and another job wanted its place.")
 
 
 def _no_workers(message: str, text: str) -> NoWorkers:

@@ -29,7 +29,8 @@ from mapreduce.host import process_name
 from mapreduce.hosts.desk import PACE, Desk, Pace
 from mapreduce.hosts.leadership import CLEANED, ENDED, LATE, claim, is_interruption, say_end
 from mapreduce.job import Job
-from mapreduce.model import AttemptRecord, Manifest, Plan, Progress
+from mapreduce.model import AttemptRecord, Manifest, Plan
+from mapreduce.observers.quiet import Quiet
 from mapreduce.protocols import Observer, Store
 from mapreduce.store import layout
 from mapreduce.store.together import do_all
@@ -68,6 +69,7 @@ def lead(
     stop_requested: Callable[[], bool] = lambda: False,
     tell: Callable[[Manifest], None] = lambda _: None,
     hands_over: bool = False,
+    jobset: str = "",
     lonely: float = math.inf,
     around: Surroundings = REAL,
 ) -> Manifest:
@@ -77,9 +79,10 @@ def lead(
     any, if `overwrite` allows that. planned: seconds that planning took. check: why a host of these
     versions can't take part, or "". tell: called when the result is published; until it has returned once,
     nothing is removed that the run is found by. hands_over: if `stop_requested` ends it, others may lead
-    the run without being told to. lonely: seconds without any host after which it ends by NoWorkers. May be
-    called again, anywhere, after whatever ended it. Raises Superseded if another coordinator leads
-    meanwhile or the run was removed, Interrupted if it was asked to stop, and the error that ended the job.
+    the run without being told to. jobset: the run of the JobSet that it is in. lonely: seconds without any
+    host after which it ends by NoWorkers. May be called again, anywhere, after whatever ended it. Raises
+    Superseded if another coordinator leads meanwhile or the run was removed, Interrupted if it was asked to
+    stop, and the error that ended the job.
     """
 
     def end(manifest: Manifest) -> Manifest:
@@ -142,7 +145,7 @@ def lead(
     if replaced and replaces is not None and replaced[0].digest != replaces:
         raise _late(store)
     previous = replaced[0].digest if replaced else ""
-    _, data = account(job, plan, outcome, started, previous, desk.workers, resumed=epoch - 1)
+    _, data = account(job, plan, outcome, started, previous, desk.workers, resumed=epoch - 1, jobset=jobset)
     manifest = publish(_commit(store, reader, data))
     desk.close()
     return end(manifest)
@@ -175,7 +178,7 @@ def _check_is_there(store: Store) -> None:
             raise _removed()
 
 
-class _Failures:
+class _Failures(Quiet):
     """An observer that keeps why attempts failed, for those who ask."""
 
     def __init__(self) -> None:
@@ -188,18 +191,6 @@ class _Failures:
     def attempt_ended(self, attempt: AttemptRecord) -> None:
         if attempt.error:
             self._failed.append(attempt)
-
-    def progress(self, progress: Progress) -> None:
-        """Not kept."""
-
-    def printed(self, task: str, text: str) -> None:
-        """Not kept."""
-
-    def stalled(self, task: str, work: str, seconds: float) -> None:
-        """Not kept."""
-
-    def finished(self, result: Any) -> None:
-        """Not kept."""
 
 
 class _Reader:

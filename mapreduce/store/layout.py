@@ -4,7 +4,10 @@
   part-00000-<run>-<nonce>.jsonl   written by reduce attempts, or by maps without a reduce
   _set-aside-00000-<run>-<nonce>.jsonl   bad records of a map attempt
   _manifest.json                   makes the parts that it names visible
-  _sinks/<run>/<sink>.json         a sink was told
+  _sinks/<run>/told                who is to be told, and whether somebody must approve first
+  _sinks/<run>/tried/<sink>.json   a sink was tried, and what it said
+  _sinks/<run>/marks/<sink>.json   a sink was told
+  _sinks/<run>/review              what somebody decided
 <beside the output>/.<output>.mapreduce/<run>/, or <work>/<output>-<digest of its path>/<run>/; of an output
 in a bucket .mapreduce/<output>-<digest of its URL>/<run>/
   lock                             held while the run's coordinator lives
@@ -14,10 +17,13 @@ in a bucket .mapreduce/<output>-<digest of its URL>/<run>/
   data/scratch-<nonce>/            what one attempt's functions asked for as `ctx.scratch`
   crashes/<worker>                 the stack of a worker that crashed
   crashes/<worker>.record          the record that a careful attempt gave to its function last
+  alerts/<sink>.<cause>            a sink was warned while the run went on
   result/_COMMIT                   the manifest that won
   result/_ENDED                    the run has published, and told its sinks
   output/                          the result of a job without output
   elsewhere                        a run on a store that hosts share writes to the output
+beside the directories of runs
+  failed/<run>.000001/             as an output: the manifest of a run's end without a result, and its sinks
 on a store that hosts share
   open/<run>                       there while the run has not ended
   open/ask-<token>                 a question to all hosts, where they look anyway: what is it like there?
@@ -55,6 +61,7 @@ LOCK = "lock"
 DATA = "data"
 CRASHES = "crashes"
 KEPT = "output"
+FAILED = "failed"
 SINKS = "_sinks"
 EPOCHS = "coord"
 ORDERS = "in"
@@ -70,6 +77,7 @@ PROBES = "_probe"
 _WRITER = r"(?P<run>[A-Za-z0-9]+-[0-9a-f]{8})"
 _RUN_ID = re.compile(rf"{_WRITER}\Z")
 _PART = re.compile(rf"(?:part|_set-aside)-\d{{5,}}-{_WRITER}-[0-9a-f]{{8}}\.[a-z0-9.]+\Z")
+_FAILURE = re.compile(rf"{_WRITER}\.(\d{{6,}})\Z")
 _NUMBERED = re.compile(r"(?:plan|log)/(\d{6,})(?:\.(\d{6,}))?\Z")
 _EPOCH = re.compile(r"coord/(\d{6,})\Z")
 _ASKED = re.compile(r"coord/(\d{6,})\.ask-([0-9a-f]+)\Z")
@@ -147,9 +155,45 @@ def scratch_name(nonce: str) -> str:
     return f"{DATA}/scratch-{nonce}"
 
 
+def sinks_of(run_id: str) -> str:
+    """What is recorded of telling a run's sinks, relative to the output."""
+    return f"{SINKS}/{run_id}"
+
+
+def told_name(run_id: str) -> str:
+    """Who is to be told."""
+    return f"{sinks_of(run_id)}/told"
+
+
+def review_name(run_id: str) -> str:
+    """What was decided about a result that is reviewed."""
+    return f"{sinks_of(run_id)}/review"
+
+
 def sink_mark(run_id: str, sink: str) -> str:
     """The mark that a sink was told, relative to the output."""
-    return f"{SINKS}/{run_id}/{sink}.json"
+    return f"{sinks_of(run_id)}/marks/{sink}.json"
+
+
+def sink_tried(run_id: str, sink: str) -> str:
+    """The record that a sink was tried in vain, relative to the output."""
+    return f"{sinks_of(run_id)}/tried/{sink}.json"
+
+
+def alert_mark(sink: str, cause: str) -> str:
+    """The mark that a sink was warned of a cause, relative to the run's directory."""
+    return f"alerts/{sink}.{cause}"
+
+
+def failure_name(run_id: str, number: int) -> str:
+    """The directory of the record of a run's end without a result."""
+    return f"{run_id}.{number:06d}"
+
+
+def failure_of(name: str) -> tuple[str, int] | None:
+    """Run and number of a name that `failure_name` made; None for another."""
+    match = _FAILURE.match(name)
+    return (match["run"], int(match[2])) if match else None
 
 
 def work_root(output: Path | str, work: Path | None = None) -> Path:

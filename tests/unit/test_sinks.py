@@ -29,7 +29,7 @@ def test_a_function_is_told_after_the_commit() -> None:
     assert seen == [("SUCCEEDED", [("a", 1)], True)]
     (delivery,) = result.deliveries
     assert (delivery.sink, delivery.delivered, delivery.error) == ("tell", True, "")
-    mark = json.loads(Path(f"out/_sinks/{result.manifest.run_id}/tell.json").read_text())
+    mark = json.loads(Path(f"out/_sinks/{result.manifest.run_id}/marks/tell.json").read_text())
     assert mark["key"] == delivery.key == idempotency_key(result.manifest, "tell")
 
 
@@ -46,7 +46,7 @@ def test_a_sink_that_fails_undoes_nothing_and_holds_up_nobody(caplog: pytest.Log
     assert told == ["second"]
     assert [d.delivered for d in result.deliveries] == [False, True]
     assert "ConnectionError: the mail server is down" in result.deliveries[0].error
-    assert not Path(f"out/_sinks/{result.manifest.run_id}/first.json").exists()
+    assert not Path(f"out/_sinks/{result.manifest.run_id}/marks/first.json").exists()
     assert list(JobResult.load("out")) == [("a", 1)]
     assert "sink first failed" in caplog.text
 
