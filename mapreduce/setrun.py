@@ -319,7 +319,8 @@ class _SetRun:
         for result in self._candidates(job, known):
             manifest = result.manifest
             of_this_run = manifest.jobset == self.place.run_id
-            if not of_this_run and (known is None or manifest.digest != known.digest):
+            is_known = of_this_run or (known is not None and manifest.digest == known.digest)
+            if manifest.failure is not None or not is_known:
                 continue
             is_own = True
             plan = make_plan(job, manifest.run_id, self.settings["limit"])

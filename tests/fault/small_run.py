@@ -53,6 +53,30 @@ class Told:
         os.close(descriptor)
 
 
+def small_set() -> Any:
+    """Two jobs, a third that fails, and one that reads what two write; sinks for the set and for one."""
+    from mapreduce import Identity, Job, JobSet, JsonLines, Text
+
+    def first(record: dict[str, Any]) -> Iterator[tuple[str, int]]:
+        note(f"sum {record['key']}")
+        yield record["key"], record["value"]
+
+    jobs = [
+        Job(name, Text("in.log"), words, total, f"results/{name}", sinks=[Told()] if name == "one" else [])
+        for name in ("one", "two")
+    ]
+    broken = Job("broken", Text("in.log"), Identity(), None, "results/broken")
+    both = Job("both", JsonLines(["results/one", "results/two"]), first, total, "results/both")
+    return JobSet("set", [both, *jobs, broken], sinks=[TheSetTold()], output="report")
+
+
+class TheSetTold(Told):
+    """The same for the set."""
+
+    def deliver(self, result: Any, key: str) -> None:
+        note(f"told {result.status} {key}")
+
+
 def small_job(*, with_reduce: bool = True, split: int = SPLIT) -> Any:
     from mapreduce import Job, Text
 
@@ -90,7 +114,10 @@ def _child(request: dict[str, Any]) -> int:
     os.setpgid(0, 0)
     answer: dict[str, str] = {}
     try:
-        job = small_job(with_reduce=request["with_reduce"], split=request["split"])
+        if request["of_set"]:
+            job = small_set()
+        else:
+            job = small_job(with_reduce=request["with_reduce"], split=request["split"])
         mapreduce.run(job, on=request["on"], workers=2, **request["options"])
         code = 0
     except MapReduceError as error:
@@ -143,6 +170,7 @@ class Runs:
         on: str = "serial",
         with_reduce: bool = True,
         split: int = SPLIT,
+        of_set: bool = False,
         **options: Any,
     ) -> Ended:
         """Run the job in a folder, with the faults that rules say, to its end or its death."""
@@ -155,6 +183,7 @@ class Runs:
             "on": on,
             "with_reduce": with_reduce,
             "split": split,
+            "of_set": of_set,
             "options": options,
             "answer": str(answer),
         }

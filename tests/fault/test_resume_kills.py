@@ -84,7 +84,7 @@ def test_a_sink_that_has_its_mark_is_not_told_again(
     runs: Runs, tmp_path: Path, expected: list[bytes]
 ) -> None:
     folder = new_folder(tmp_path, "marked")
-    assert was_killed(runs.run(folder, "op=create path=_sinks do=kill_after"))
+    assert was_killed(runs.run(folder, "op=create path=marks do=kill_after"))
     assert len(told(folder)) == 1
     go_on(runs, folder, expected, 1)
     assert len(told(folder)) == 1

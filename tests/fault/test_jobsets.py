@@ -1,0 +1,320 @@
+"""Runs of JobSets: what becomes of the others when one fails, what is done again, and who hears of it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fault.small_run import Ended, Runs, calls, new_folder, note, told
+from mapreduce import Job, JobResult, JobSet, JobSetResult, JsonLines, Records, Sum, run
+from mapreduce.errors import JobChanged, OutputExists
+from mapreduce.manifest import verify
+from mapreduce.testing import run_sequential
+
+ON = pytest.mark.parametrize("on", ["serial", "processes"])
+
+
+def pair(word: str) -> Iterator[tuple[str, int]]:
+    note(f"map {word}")
+    if word.startswith("bad"):
+        raise ValueError(f"{word} is bad")
+    yield word, 1
+
+
+def again(record: dict[str, Any]) -> Iterator[tuple[str, int]]:
+    note(f"again {record['key']}")
+    yield record["key"], record["value"]
+
+
+def job(name: str, *words: str, **options: Any) -> Job:
+    return Job(name, Records(list(words)), pair, Sum(), f"out/{name}", **options)
+
+
+def summary(*names: str) -> Job:
+    return Job("summary", JsonLines([f"out/{name}" for name in names]), again, Sum(), "out/summary")
+
+
+def statuses(result: JobSetResult) -> dict[str, str]:
+    return {each.name: each.status.value for each in result.jobs}
+
+
+class Heard:
+    """A sink that keeps what it was told."""
+
+    def __init__(self, name: str = "heard") -> None:
+        self.name = name
+
+    def deliver(self, result: Any, key: str) -> None:
+        note(f"{self.name} {result.name} {result.status} {key}")
+
+
+def heard() -> list[list[str]]:
+    return [call.split() for call in calls(Path()).elements() if call.startswith("heard")]
+
+
+# ---------------------------------------------------------------- when all goes well
+
+
+@ON
+def test_a_set_runs_in_order_and_is_told_once(on: str) -> None:
+    jobs = [summary("a", "b"), job("a", "x", "y"), job("b", "x"), Job("kept", Records(["q"]), pair, Sum())]
+    result = run(JobSet("set", jobs, sinks=[Heard()]), on=on)
+    assert statuses(result) == dict.fromkeys(["summary", "a", "b", "kept"], "SUCCEEDED")
+    assert result.status == "SUCCEEDED"
+    assert list(result["summary"]) == [("x", 2), ("y", 1)]
+    assert [each.name for each in result] == ["summary", "a", "b", "kept"]
+    assert list(result["kept"]) == [("q", 1)]
+    assert result.jobs[0].reads == ("a", "b")
+    assert {each.manifest.jobset for each in result} == {result.manifest.run_id}
+    ((_, name, status, _),) = heard()
+    assert (name, status) == ("set", "SUCCEEDED")
+    assert JobSetResult.load(result.place).manifest == result.manifest
+
+
+@ON
+def test_a_job_s_bytes_are_those_of_the_job_by_itself(on: str) -> None:
+    one = job("a", *"kxyzk" * 20)
+    expected = run_sequential(one).parts
+    result = run(JobSet("set", [one, job("b", "x")]), on=on)["a"]
+    assert [result.part_bytes(part) for part in result.parts] == expected
+
+
+def test_more_jobs_than_workers_share_them() -> None:
+    jobs = [job(f"j{number:02d}", f"w{number}", "x") for number in range(12)]
+    result = run(JobSet("set", [*jobs, summary(*(each.name for each in jobs))]), workers=2)
+    assert result.status == "SUCCEEDED"
+    assert dict(result["summary"])["x"] == 12
+    assert calls(Path())["map x"] == 12
+
+
+# ---------------------------------------------------------------- when one fails
+
+
+FAILURES: list[tuple[str, Any, str, dict[str, str]]] = [
+    (
+        "continue: what needs it is not run",
+        "continue",
+        "COMPLETED_WITH_ERRORS",
+        {"a": "SUCCEEDED", "b": "FAILED", "c": "SUCCEEDED", "summary": "CANCELLED", "d": "SUCCEEDED"},
+    ),
+    (
+        "stop: no other is begun",
+        "stop",
+        "FAILED",
+        {"a": "SUCCEEDED", "b": "FAILED", "c": "CANCELLED", "summary": "CANCELLED", "d": "CANCELLED"},
+    ),
+    (
+        "a share that is kept: what needs it goes on without",
+        0.2,
+        "COMPLETED_WITH_ERRORS",
+        {"a": "SUCCEEDED", "b": "FAILED", "c": "SUCCEEDED", "summary": "SUCCEEDED", "d": "SUCCEEDED"},
+    ),
+    (
+        "a share that is not",
+        0.1,
+        "FAILED",
+        {"a": "SUCCEEDED", "b": "FAILED", "c": "CANCELLED", "summary": "CANCELLED", "d": "CANCELLED"},
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("on_failure", "status", "expected"), [case[1:] for case in FAILURES], ids=[case[0] for case in FAILURES]
+)
+def test_what_a_failed_job_does_to_the_others(on_failure: Any, status: str, expected: dict[str, str]) -> None:
+    jobs = [job("a", "x"), job("b", "bad-b"), job("c", "x"), summary("a", "b", "c"), job("d", "z")]
+    result = run(JobSet("set", jobs, on_failure=on_failure, sinks=[Heard()]), on="serial")
+    assert statuses(result) == expected
+    assert result.status == status
+    assert [row[2] for row in heard()] == [status], "once, with the truth"
+    (cause,) = [error for error in result.errors if error.kind == "UserFunctionError"]
+    assert "bad-b is bad" in cause.message
+    assert result["b"].status == "FAILED"
+    assert "bad-b is bad" in result["b"].errors[0]
+    if expected["summary"] == "SUCCEEDED":
+        assert list(result["summary"]) == [("x", 2)]
+        assert next(each for each in result.jobs if each.name == "summary").without == ("b",)
+    else:
+        with pytest.raises(Exception, match="summary was not run"):
+            result["summary"]
+
+
+def test_all_failed_is_failed() -> None:
+    assert run(JobSet("set", [job("a", "bad")]), on="serial").status == "FAILED"
+
+
+@pytest.mark.covers("X6", "a job of a set fails, its own sink and the set's: FAILED, never SUCCEEDED")
+def test_a_job_s_own_sink_hears_of_its_failure_and_the_set_s_of_the_set() -> None:
+    jobs = [job("a", "bad-a", sinks=[Heard("heard-own")]), job("b", "x")]
+    run(JobSet("set", jobs, sinks=[Heard("heard-set")]), on="serial")
+    assert [row[:3] for row in heard()] == [
+        ["heard-own", "a", "FAILED"],
+        ["heard-set", "set", "COMPLETED_WITH_ERRORS"],
+    ]
+
+
+# ---------------------------------------------------------------- again
+
+
+def test_after_failures_only_what_has_no_result_runs_again() -> None:
+    jobs = [job("a", "x"), job("b", "bad-b"), summary("a", "b")]
+    first = run(JobSet("set", jobs), on="serial")
+    assert statuses(first) == {"a": "SUCCEEDED", "b": "FAILED", "summary": "CANCELLED"}
+    before = calls(Path())
+    jobs[1] = job("b", "y")
+    second = run(JobSet("set", jobs), on="serial")
+    assert calls(Path()) - before == Counter({"map y": 1, "again x": 1, "again y": 1})
+    assert second.status == "SUCCEEDED"
+    assert [each.kept for each in second.jobs] == [True, False, False]
+    with pytest.raises(OutputExists, match="has succeeded already"):
+        run(JobSet("set", jobs), on="serial")
+    before = calls(Path())
+    assert run(JobSet("set", jobs), on="serial", overwrite=True).status == "SUCCEEDED"
+    assert sum((calls(Path()) - before).values()) == 4, "all of it"
+
+
+def test_what_went_on_without_a_job_is_done_again_when_that_has_a_result() -> None:
+    jobs = [job("a", "x"), job("b", "bad-b"), summary("a", "b")]
+    first = run(JobSet("set", jobs, on_failure=0.5), on="serial")
+    assert list(first["summary"]) == [("x", 1)]
+    jobs[1] = job("b", "x")
+    second = run(JobSet("set", jobs, on_failure=0.5), on="serial")
+    assert list(second["summary"]) == [("x", 2)]
+    assert [each.kept for each in second.jobs] == [True, False, False]
+
+
+def test_a_result_of_other_code_or_input_is_none() -> None:
+    jobs = [job("a", "x"), job("b", "bad-b")]
+    run(JobSet("set", jobs), on="serial")
+    jobs[0] = job("a", "x", "y")
+    second = run(JobSet("set", jobs), on="serial")
+    assert [each.kept for each in second.jobs] == [False, False]
+    assert list(second["a"]) == [("x", 1), ("y", 1)]
+
+
+def test_a_result_that_the_set_has_not_made_is_left_alone() -> None:
+    run(job("a", "elsewhere"), on="serial")
+    result = run(JobSet("set", [job("a", "x"), job("b", "x")]), on="serial")
+    assert statuses(result) == {"a": "FAILED", "b": "SUCCEEDED"}
+    assert result.jobs[0].errors[0].kind == "OutputExists"
+    assert list(JobResult.load("out/a")) == [("elsewhere", 1)]
+
+
+# ---------------------------------------------------------------- killed
+
+
+KILLS = ("kill_before", "kill_after", "torn")
+
+
+@pytest.fixture(scope="module")
+def runs() -> Iterator[Runs]:
+    with Runs() as found:
+        yield found
+
+
+def operations(runs: Runs, folder: Path) -> list[str]:
+    log = folder / "operations"
+    ended = runs.run(folder, f"op=* times=always do=note:{log}", of_set=True)
+    assert ended.code == 0, ended
+    return log.read_text().splitlines()
+
+
+def told_of_set(folder: Path) -> list[str]:
+    return [call for call in calls(folder).elements() if call.startswith("told")]
+
+
+def check_gone_on(runs: Runs, folder: Path, deaths: int) -> None:
+    """Go on with a run that died so often: one manifest, one key, no finished job done again."""
+    manifests = {
+        path.parent.name: json.loads(path.read_text()) for path in folder.glob("results/*/_manifest.json")
+    }
+    over = (folder / "report/_manifest.json").exists() and not any(folder.glob(".report.mapreduce/*/plan/*"))
+    ended = runs.run(folder, of_set=True)
+    if over:
+        assert ended.code in (0, 1)
+    else:
+        assert ended.code == 0, ended
+    result = JobSetResult.load(folder / "report")
+    assert {each.name: each.status.value for each in result.jobs} == {
+        "both": "SUCCEEDED",
+        "one": "SUCCEEDED",
+        "two": "SUCCEEDED",
+        "broken": "FAILED",
+    }
+    for name, before in manifests.items():
+        after = json.loads((folder / "results" / name / "_manifest.json").read_text())
+        assert after["digest"] == before["digest"], f"{name} was finished, and ran again"
+    assert len(list(folder.glob("**/report/_manifest.json"))) == 1
+    for name in ("both", "one", "two"):
+        assert verify(folder / "results" / name)[1] == []
+    keys = {call.split()[2] for call in told_of_set(folder) if "COMPLETED" in call}
+    assert len(keys) == 1, "every delivery of the set's manifest has one key"
+    assert 1 <= sum("COMPLETED" in call for call in told_of_set(folder)) <= 1 + deaths
+    assert 1 <= len(told(folder)) <= 1 + deaths, "and so has the job's"
+
+
+def was_killed(ended: Ended) -> bool:
+    return ended.code == -signal.SIGKILL
+
+
+def at_the_end(names: list[str]) -> range:
+    """Numbers of the operations from the last part on."""
+    return range(max(number for number, name in enumerate(names, 1) if " part-" in name), len(names) + 1)
+
+
+@pytest.mark.covers(
+    "X1", "SIGKILL at some operations around a set's commit and its sinks; then the same again"
+)
+def test_a_set_is_killed_at_its_end_and_gone_on_with(runs: Runs, tmp_path: Path) -> None:
+    names = operations(runs, new_folder(tmp_path, "undisturbed"))
+    for number in [*at_the_end(names)][::3]:
+        folder = new_folder(tmp_path, f"kill-{number}")
+        assert was_killed(runs.run(folder, f"op=* nth={number} do=kill_after", of_set=True)), names[
+            number - 1
+        ]
+        check_gone_on(runs, folder, 1)
+
+
+@pytest.mark.sweep
+@pytest.mark.timeout(600)
+@pytest.mark.covers(
+    "X1", "SIGKILL before, after and within every store operation of a set; then the same again"
+)
+@pytest.mark.parametrize("how", KILLS)
+def test_a_set_is_killed_at_every_store_operation(runs: Runs, tmp_path: Path, how: str) -> None:
+    count = len(operations(runs, new_folder(tmp_path, "undisturbed")))
+    assert count >= 60
+    for number in range(1, count + 1):
+        folder = new_folder(tmp_path, f"{how}-{number}")
+        assert was_killed(runs.run(folder, f"op=* nth={number} do={how}", of_set=True)), (
+            f"{number} of {count}"
+        )
+        check_gone_on(runs, folder, 1)
+        shutil.rmtree(folder)
+
+
+def test_other_jobs_are_refused_when_a_run_goes_on(runs: Runs, tmp_path: Path, monkeypatch: Any) -> None:
+    from fault.small_run import small_set
+
+    folder = new_folder(tmp_path, "changed")
+    assert was_killed(runs.run(folder, "op=create path=log/ nth=4 do=kill_after", of_set=True))
+    monkeypatch.chdir(folder)
+    jobset = small_set()
+    fewer = JobSet("set", jobset.jobs[:3], output="report")
+    with pytest.raises(JobChanged, match="broken is gone"):
+        run(fewer, on="serial")
+
+
+def test_a_set_on_a_store_runs_one_job_after_the_other() -> None:
+    """`tests/fault/test_hosts.py` has the hosts; here a set is only refused what it can't have."""
+    from mapreduce.errors import JobError
+
+    with pytest.raises(JobError, match="not for a JobSet"):
+        run(JobSet("set", [job("a", "x")]), replay="out/a")
