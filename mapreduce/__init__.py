@@ -66,9 +66,11 @@ if TYPE_CHECKING:
     from mapreduce.quarantine import Quarantine
     from mapreduce.result import JobResult
     from mapreduce.setresult import JobSetResult
+    from mapreduce.sinks.email import Email
     from mapreduce.sinks.log import Log
     from mapreduce.sinks.report import ReportFile
     from mapreduce.sinks.secret import Secret
+    from mapreduce.sinks.webhook import Webhook
 
     __version__: str
 
@@ -104,9 +106,11 @@ _HOMES = {
     "quarantine": ("Quarantine",),
     "result": ("JobResult",),
     "setresult": ("JobSetResult",),
+    "sinks.email": ("Email",),
     "sinks.log": ("Log",),
     "sinks.report": ("ReportFile",),
     "sinks.secret": ("Secret",),
+    "sinks.webhook": ("Webhook",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -116,7 +120,7 @@ __all__ = [  # noqa: RUF022 - in the order in which one meets them
     "Count", "Sum", "Mean", "Stats", "Min", "Max", "First", "Last", "TopK", "BottomK",
     "CountDistinct", "ApproxDistinct", "Collect", "CollectSet", "Histogram", "Quantiles",
     "run", "JobResult", "JobSetResult", "Status",
-    "Log", "ReportFile", "Secret",
+    "Log", "ReportFile", "Email", "Webhook", "Secret",
     "MapReduceError",
 ]  # fmt: skip
 

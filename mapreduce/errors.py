@@ -355,6 +355,8 @@ class SinkError(MapReduceError):
     exit_code = 4
     category = "sink"
     advice = "Mend the sink, and tell it again with `mapreduce sinks retry`; don't run the job again."
+    retry_after: float | None = None
+    """Seconds that the sink's target asked to wait before it is told again."""
 
 
 class SinkRefused(SinkError):
