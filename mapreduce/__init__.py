@@ -67,6 +67,8 @@ if TYPE_CHECKING:
     from mapreduce.result import JobResult
     from mapreduce.setresult import JobSetResult
     from mapreduce.sinks.email import Email
+    from mapreduce.sinks.command import Command
+    from mapreduce.sinks.copy import Copy
     from mapreduce.sinks.log import Log
     from mapreduce.sinks.report import ReportFile
     from mapreduce.sinks.secret import Secret
@@ -111,6 +113,8 @@ _HOMES = {
     "sinks.report": ("ReportFile",),
     "sinks.secret": ("Secret",),
     "sinks.webhook": ("Webhook",),
+    "sinks.command": ("Command",),
+    "sinks.copy": ("Copy",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -121,6 +125,7 @@ __all__ = [  # noqa: RUF022 - in the order in which one meets them
     "CountDistinct", "ApproxDistinct", "Collect", "CollectSet", "Histogram", "Quantiles",
     "run", "JobResult", "JobSetResult", "Status",
     "Log", "ReportFile", "Email", "Webhook", "Secret",
+    "Command", "Copy",
     "MapReduceError",
 ]  # fmt: skip
 

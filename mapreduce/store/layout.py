@@ -213,6 +213,11 @@ def kept_root(directory: Path, job: str) -> Path:
     return directory / OWN / job
 
 
+def copy_of(target: Path | str, job: str) -> Path | str:
+    """Where the copy of a JobSet's result has that of a job."""
+    return target / job if isinstance(target, Path) else f"{target}/{job}"
+
+
 def results_of(store: str, job: str) -> str:
     """Where, on a store that hosts share, runs of a job without output keep their results."""
     return f"{store.rstrip('/')}/{RESULTS}/{job}"
