@@ -8,7 +8,9 @@ import pytest
 
 from mapreduce import Job, JobResult, Records, ReportFile, Sum, Text, run
 from mapreduce.errors import JobError, SinkError
-from mapreduce.sinks.report import describe, markdown, render
+from mapreduce.sinks.jobreport import report_of_job as describe
+from mapreduce.sinks.markdown import markdown
+from mapreduce.sinks.report import render
 
 HOSTILE = "<script>alert('x')</script>\"&|`[a](b)*\x1b[31m\u202e"
 VOID = {"meta", "br", "hr", "img", "input", "link"}
