@@ -228,7 +228,7 @@ def hostile(place: Path) -> JobResult:
                 largest_key_pairs=9_999,
                 pairs=10_000,
                 skewed=tuple(SkewedShard(i, 9, 9, each, 9) for i, each in enumerate(HOSTILE)),
-            ),  # fmt: skip
+            ),
         ),
     )
 
@@ -237,40 +237,33 @@ def of_set(place: Path, jobs: int = 200, failing: int = 3) -> JobSetResult:
     """A set of which some jobs failed, and one was cancelled because it reads one of them."""
     chance = random.Random(jobs)
     groups = (
-        ErrorGroup("InputCorrupt", "logs/shop-017/access.log.gz ends in the middle of its data.", 1,
-                   "Get the file again, or leave it out.", "", "InputCorrupt"),
-        ErrorGroup("UserFunctionError", "map `hits` (page_hits.py:14) failed on logs/shop-103/access.log, byte "
-                   "88,104: ValueError: invalid literal for int() with base 10: 'GET'.", 4,
-                   "Mend the function, or let it skip such input.", _TRACE, "ValueError:page_hits.py:14"),
-    )  # fmt: skip
+        ErrorGroup(
+            "InputCorrupt",
+            "logs/shop-017/access.log.gz ends in the middle of its data.",
+            hint="Get the file again, or leave it out.",
+        ),
+        ErrorGroup(
+            "UserFunctionError",
+            "map `hits` (page_hits.py:14) failed on logs/shop-103/access.log, byte 88,104: ValueError: "
+            "invalid literal for int() with base 10: 'GET'.",
+            4,
+            "Mend the function, or let it skip such input.",
+            _TRACE,
+            "ValueError:page_hits.py:14",
+        ),
+    )
     failed = {17 + 43 * index: groups[min(index, 1)] for index in range(failing)}
     made = []
     for index in range(jobs):
         name, where = f"shop-{index:03d}", f"s3://reports/november/shop-{index:03d}"
         took, records = round(2 + chance.expovariate(0.1), 1), chance.randrange(20_000, 900_000)
+        job = SetJob(name, Status.SUCCEEDED, f"r{index}", where, "0" * 64, took, records, 812, kept=index < 2)
         if group := failed.get(index):
-            made.append(
-                SetJob(
-                    name,
-                    Status.FAILED,
-                    f"r{index}",
-                    f"{where}/failed",
-                    "0" * 64,
-                    took,
-                    records,
-                    errors=(group,),
-                )
-            )
+            job = replace(job, status=Status.FAILED, place=f"{where}/failed", records_out=0, errors=(group,))
         elif index == 31:
-            warning = replace(groups[1], number=12)
-            made.append(SetJob(name, Status.COMPLETED_WITH_ERRORS, f"r{index}", where, "0" * 64, took, records, 812,
-                               set_aside=12, errors=(warning,)))  # fmt: skip
-        else:
-            made.append(
-                SetJob(
-                    name, Status.SUCCEEDED, f"r{index}", where, "0" * 64, took, records, 812, kept=index < 2
-                )
-            )
+            errors = (replace(groups[1], number=12),)
+            job = replace(job, status=Status.COMPLETED_WITH_ERRORS, set_aside=12, errors=errors)
+        made.append(job)
     made.append(SetJob("all-shops", Status.CANCELLED, without=tuple(f"shop-{index:03d}" for index in failed)))
     manifest = SetManifest(
         1, "november", _RUN, Status.FAILED, "continue", tuple(made), 8, "2026-11-26T21:04:00.000+00:00",

@@ -1,4 +1,4 @@
-"""A timeline as a drawing in a page: SVG without scripts, whose outcomes differ in shape as well as in colour."""
+"""A timeline as a drawing in a page: SVG whose outcomes differ in shape as well as in colour."""
 
 from __future__ import annotations
 
@@ -73,8 +73,9 @@ def _columns(lane: Lane, top: float) -> str:
         if span.outcome == "succeeded":
             height = 13 * span.height
             below = 16 - height
-        path = f"M{_WIDTH * span.start:.1f} {top + below:.1f}h{_WIDTH * span.width:.1f}v{height:.1f}H{_WIDTH * span.start:.1f}z"
-        paths.setdefault(span.outcome, []).append(path)
+        left, width = _WIDTH * span.start, _WIDTH * span.width
+        column = f"M{left:.1f} {top + below:.1f}h{width:.1f}v{height:.1f}H{left:.1f}z"
+        paths.setdefault(span.outcome, []).append(column)
     return "".join(f'<path class="{outcome}" d="{"".join(path)}"/>' for outcome, path in paths.items())
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from mapreduce.figures import count, duration, error_groups, facts, phases, visible, when
+from mapreduce.figures import count, duration, error_groups, facts, phases, when
 from mapreduce.model import AttemptRecord, InputFile, Manifest, Part
 from mapreduce.result import JobResult
 from mapreduce.rows import Leading, fractions, leading, table
 from mapreduce.sinks.report import Report, Section
-from mapreduce.sinks.sections import shortened, some, troubles, versions, without_middle
+from mapreduce.sinks.sections import TITLE, shortened, some, troubles, versions, without_middle
 from mapreduce.sinks.timeline import timeline
 from mapreduce.units import show_size
 
@@ -20,7 +20,10 @@ _COLUMNS = 12
 _FILES = 100
 """Inputs and parts that are listed by name."""
 _COUNTERS = 100
+_BAD = 10
 _SLOWEST = 10
+_FOLDED = 12
+"""Files above which a page shows their list on demand."""
 _BARRED = 24
 """Parts up to which each has a bar of its own; the sizes of more are counted."""
 
@@ -51,13 +54,13 @@ def report_of_job(result: JobResult) -> Report:
         versions(manifest.versions),
     ]
     return Report(
-        title=shortened(manifest.job),
+        title=shortened(manifest.job, TITLE),
         status=manifest.status.value,
-        subtitle=f"{when(manifest.started)} · run {shortened(manifest.run_id)}",
+        subtitle=f"{when(manifest.started[:40])} · run {shortened(manifest.run_id)}",
         highlights=_highlights(manifest),
         functions=totals.user_seconds / spent if spent > 0 else 0.0,
         sections=some(sections),
-        footer=f"Manifest {visible(manifest.digest)}",
+        footer=f"Manifest {shortened(manifest.digest)}",
     )
 
 
@@ -102,7 +105,7 @@ def _facts(manifest: Manifest) -> Section:
 def _set_aside(manifest: Manifest) -> Section:
     rows = [
         (without_middle(str(bad.location)), shortened(bad.error.split("\n", 1)[0]), shortened(bad.record))
-        for bad in manifest.bad[:_ROWS]
+        for bad in manifest.bad[:_BAD]
     ]
     total = manifest.totals.set_aside
     files = f"{count(len(manifest.set_aside), 'file')} beside the parts"
@@ -118,18 +121,17 @@ def _slowest(attempts: Sequence[AttemptRecord]) -> Section:
     slowest = sorted(attempts, key=lambda record: -record.seconds)[:_SLOWEST]
     rows = [
         (
-            visible(record.task),
-            f"{record.attempt}",
+            shortened(record.task, 80) + (f", attempt {record.attempt}" if record.attempt > 1 else ""),
             f"{record.worker}",
-            visible(record.outcome),
+            shortened(record.outcome, 80),
             duration(record.seconds),
         )
         for record in slowest
     ]
-    columns = ["task", "attempt", "worker", "outcome", "time"]
+    columns = ["task", "worker", "outcome", "time"]
     bars = fractions([record.seconds for record in slowest])
     note = f"{len(rows):,} of {len(attempts):,} attempts." if len(attempts) > len(rows) else ""
-    return Section("Slowest attempts", columns, [False, True, True, False, True], rows, bars, note, status=3)
+    return Section("Slowest attempts", columns, [False, True, False, True], rows, bars, note, status=2)
 
 
 def _skewed(manifest: Manifest) -> Section:
@@ -193,24 +195,27 @@ def _inputs(manifest: Manifest) -> Section:
     columns = ["file", "size", "packed"] if any(file.compression for file in shown) else ["file", "size"]
     numeric = [column == "size" for column in columns]
     rows = [_input(file)[: len(columns)] for file in shown]
-    return Section("Inputs", columns, numeric, rows, note=_more(manifest.inputs))
+    folded = len(rows) > _FOLDED
+    return Section("Inputs", columns, numeric, rows, note=_more(manifest.inputs), folded=folded)
 
 
 def _input(file: InputFile) -> tuple[str, str, str]:
     if file.uri == "records:":
         return "records in memory", count(file.size, "item"), ""
-    return without_middle(file.uri), show_size(file.size), visible(file.compression)
+    return without_middle(file.uri), show_size(file.size), shortened(file.compression, 20)
 
 
 def _parts(manifest: Manifest) -> Section:
     parts = manifest.parts
     rows = [
-        (without_middle(part.name), f"{part.records:,}", show_size(part.size), visible(part.digest[:8]))
+        (without_middle(part.name), f"{part.records:,}", show_size(part.size), shortened(part.digest[:8]))
         for part in parts[:_FILES]
     ]
     columns = ["part", "records", "size", "sha256"]
     bars = fractions([part.size for part in parts]) if 1 < len(parts) <= _BARRED else None
-    return Section("Parts", columns, [False, True, True, False], rows, bars, _more(parts))
+    return Section(
+        "Parts", columns, [False, True, True, False], rows, bars, _more(parts), folded=len(rows) > _FOLDED
+    )
 
 
 def _more(files: Sequence[object]) -> str:

@@ -19,11 +19,16 @@ def markdown(report: Report) -> str:
         f"# {_escaped(report.title)}",
         f"**{_escaped(report.status)}** · {_escaped(report.subtitle)}",
         " · ".join(f"{_escaped(label)} **{_escaped(text)}**" for label, text in report.highlights),
+        ", ".join(f"{number:,} {_escaped(_words(status))}" for status, number in report.counts),
         _time(report.functions),
     ]
     blocks = [block for section in report.sections for block in _section(section)]
     footer = f"---\n\n{_escaped(report.footer)}" if report.footer else ""
     return "\n\n".join(filter(None, [*head, *blocks, footer])) + "\n"
+
+
+def _words(status: str) -> str:
+    return status.lower().replace("_", " ")
 
 
 def _time(functions: float) -> str:

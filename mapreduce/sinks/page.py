@@ -57,7 +57,7 @@ def page(report: Report) -> str:
 <h1><bdi>{title}</bdi></h1>
 <p>{_status(report.status)}<bdi>{escape(report.subtitle)}</bdi></p>
 </header>
-{"".join(sections[: len(first)])}{_cards(report.highlights)}{_counts(report.counts)}{_time(report.functions)}
+{_counts(report.counts)}{"".join(sections[: len(first)])}{_cards(report.highlights)}{_time(report.functions)}
 {"".join(sections[len(first) :])}<footer><p>{escape(report.footer)}</p></footer>
 </main>
 </body>
@@ -104,7 +104,7 @@ def _time(functions: float) -> str:
     shown = shares(functions, 1 - functions)
     parts = [
         ("bar", functions, f"the job’s functions {shown[0]}"),
-        ("", 1 - functions, f"the engine {shown[1]}"),
+        ("rest", 1 - functions, f"the engine {shown[1]}"),
     ]
     return _split("Time of the workers", parts)
 
@@ -142,7 +142,11 @@ def _section(section: Section, room: _Room) -> str:
     notes = [section.note, f"{count(left_out, 'more row')}, for which there is no room." if left_out else ""]
     note = "".join(f"<p>{escape(note)}</p>" for note in notes if note)
     figure = drawing(section.timeline) if section.timeline else ""
-    return f"<section>\n<h2>{escape(section.title)}</h2>\n{figure}{body}{note}\n</section>\n"
+    title = f"<h2>{escape(section.title)}</h2>"
+    if section.folded:
+        number = f'<span class="soft">{len(section.rows):,}</span>'
+        return f"<section><details><summary>{title}{number}</summary>\n{body}{note}\n</details></section>\n"
+    return f"<section>\n{title}\n{figure}{body}{note}\n</section>\n"
 
 
 def _error(row: Sequence[str], details: str) -> str:
@@ -166,9 +170,10 @@ def _table(section: Section, rows: Sequence[str]) -> str:
     if section.bars is not None:
         head += '<th scope="col" class="chart"><span>bar</span></th>'
     header = f"<thead><tr>{head}</tr></thead>" if section.columns else ""
-    kind = "" if section.columns else ' class="facts"'
+    kind = "facts" if not section.columns else "wide" if section.bars is not None else ""
     body = "\n".join(rows)
-    return f"""<div class="scroll" tabindex="0" role="group" aria-label="{title}"><table{kind}>{header}<tbody>
+    return f"""<div class="scroll" tabindex="0" role="group" aria-label="{title}">
+<table class="{kind}">{header}<tbody>
 {body}
 </tbody></table></div>"""
 
@@ -177,10 +182,8 @@ def _row(section: Section, index: int) -> str:
     row = section.rows[index]
     if not section.columns:
         label, *texts = row
-        cells = f'<th scope="row">{escape(label)}</th>' + "".join(
-            f"<td>{escape(text)}</td>" for text in texts
-        )
-        return f"<tr>{cells}</tr>"
+        told = "".join(f"<td>{escape(text)}</td>" for text in texts)
+        return f'<tr><th scope="row">{escape(label)}</th>{told}</tr>'
     cells = "".join(
         f'<td class="state">{_status(text)}</td>'
         if column == section.status

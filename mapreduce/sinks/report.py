@@ -34,6 +34,8 @@ class Section:
     """One a row, of several lines, "" for none. A page then shows each row as a paragraph, not as a table:
     its first three columns are how many, what kind, and an example."""
     timeline: Timeline | None = None
+    folded: bool = False
+    """A page shows it when it is asked to."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ class Report:
     subtitle: str
     highlights: Sequence[tuple[str, str]]
     functions: float
-    """Share of the workers' time that was spent in the job's functions; the rest is the engine's. 0: unknown."""
+    """Share of the workers' time that was spent in the job's functions; the rest is the engine's. 0 if that
+    is not known."""
     sections: Sequence[Section]
     footer: str
     counts: Sequence[tuple[str, int]] = ()

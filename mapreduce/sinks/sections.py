@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from mapreduce.errors import from_plain
 from mapreduce.figures import count, visible, visible_lines
 from mapreduce.model import ErrorGroup
 from mapreduce.sinks.report import Section
 
 LONGEST = 300
 """Characters of one value that are shown."""
+TITLE = 120
 _CAUSES = 20
 _VERSIONS = 50
 _LINES = 60
@@ -35,10 +37,7 @@ def without_middle(text: str, most: int = LONGEST) -> str:
 def troubles(title: str, groups: Sequence[ErrorGroup]) -> Section:
     """What went wrong, by cause."""
     shown = groups[:_CAUSES]
-    rows = [
-        (f"{group.number:,}", shortened(group.kind, 80), _example(group.message), shortened(group.hint, 600))
-        for group in shown
-    ]
+    rows = [_trouble(group) for group in shown]
     details = [_details(group) if index < _DETAILED else "" for index, group in enumerate(shown)]
     more = len(groups) - len(shown)
     note = f"{count(more, 'more cause')}, named in the manifest." if more > 0 else ""
@@ -46,8 +45,20 @@ def troubles(title: str, groups: Sequence[ErrorGroup]) -> Section:
     return Section(title, columns, [True, *[False] * 3], rows, note=note, details=details)
 
 
-def _example(message: str) -> str:
-    return shortened(message.split("\n", 1)[0], 600)
+def _trouble(group: ErrorGroup) -> tuple[str, str, str, str]:
+    example = group.message.split("\n", 1)[0]
+    return (
+        f"{group.number:,}",
+        shortened(group.kind, 80),
+        shortened(example, 600),
+        shortened(_advice(group), 600),
+    )
+
+
+def _advice(group: ErrorGroup) -> str:
+    """What to do; where nobody said it of the error at hand, what helps with its kind."""
+    known = from_plain({"kind": group.kind, "message": ""})
+    return group.hint or (known.advice if type(known).__name__ == group.kind else "")
 
 
 def _details(group: ErrorGroup) -> str:

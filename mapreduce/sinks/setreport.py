@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mapreduce.figures import count, duration, visible, when
+from mapreduce.figures import count, duration, when
 from mapreduce.model import SetJob, SetManifest, Status
 from mapreduce.rows import fractions
 from mapreduce.setresult import JobSetResult
 from mapreduce.sinks.report import Report, Section
-from mapreduce.sinks.sections import shortened, some, troubles, versions, without_middle
+from mapreduce.sinks.sections import TITLE, shortened, some, troubles, versions, without_middle
 
 _JOBS = 200
 """Jobs that are listed; those that failed or were cancelled come first."""
@@ -30,19 +30,18 @@ def report_of_set(result: JobSetResult) -> Report:
         versions(manifest.versions),
     ]
     return Report(
-        title=shortened(manifest.jobset),
+        title=shortened(manifest.jobset, TITLE),
         status=manifest.status.value,
-        subtitle=f"{when(manifest.started)} · run {shortened(manifest.run_id)}",
+        subtitle=f"{when(manifest.started[:40])} · run {shortened(manifest.run_id)}",
         highlights=[
             ("time", duration(manifest.seconds.get("total", 0.0))),
             ("jobs", f"{len(manifest.jobs):,}"),
-            *((status.lower().replace("_", " "), f"{number:,}") for status, number in counts),
             ("records in", f"{sum(job.records_in for job in manifest.jobs):,}"),
             ("records out", f"{sum(job.records_out for job in manifest.jobs):,}"),
         ],
         functions=0.0,
         sections=some(sections),
-        footer=f"Manifest {visible(manifest.digest)}",
+        footer=f"Manifest {shortened(manifest.digest)}",
         counts=counts,
     )
 
@@ -66,8 +65,10 @@ def _why(job: SetJob) -> str:
 def _jobs(jobs: Sequence[SetJob]) -> Section:
     shown = sorted(jobs, key=lambda job: _ORDER.index(job.status))[:_JOBS]
     rows = [_job(job) for job in shown]
-    columns = ["job", "status", "time", "records in", "records out", "reads", "result"]
+    columns = ["job", "status", "time", "records in", "records out", "result", "reads"]
     numeric = [False, False, True, True, True, False, False]
+    if not any(row[-1] for row in rows):
+        columns, numeric, rows = columns[:-1], numeric[:-1], [row[:-1] for row in rows]
     bars = fractions([0.0 if job.kept else job.seconds for job in shown])
     note = _more(len(jobs) - len(shown), "more job")
     return Section("Jobs", columns, numeric, rows, bars, note, status=1)
@@ -81,8 +82,8 @@ def _job(job: SetJob) -> tuple[str, ...]:
         "kept" if job.kept else duration(job.seconds) if job.run_id else "",
         f"{job.records_in:,}",
         f"{job.records_out:,}",
-        f"{_names(job.reads)}{without}".removeprefix("; "),
         without_middle(job.place, _PLACE),
+        f"{_names(job.reads)}{without}".removeprefix("; "),
     )
 
 

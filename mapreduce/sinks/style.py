@@ -33,17 +33,18 @@ h3 { font-size: 15px; margin: 0 0 4px; overflow-wrap: anywhere; }
 p, figcaption { margin: 0; color: var(--soft); overflow-wrap: anywhere; }
 bdi { overflow-wrap: anywhere; }
 .status { display: inline-block; padding: 0 9px; border-radius: 999px; font-size: 12px; line-height: 21px;
-  font-weight: 600; letter-spacing: .02em; white-space: nowrap; color: var(--idle); background: var(--idle-back); }
+  font-weight: 600; letter-spacing: .02em; white-space: nowrap; color: var(--idle);
+  background: var(--idle-back); }
 header .status { margin-right: 8px; font-size: 13px; line-height: 24px; padding: 0 11px; }
 .status.good { color: var(--good); background: var(--good-back); }
 .status.warn { color: var(--warn); background: var(--warn-back); }
 .status.bad { color: var(--bad); background: var(--bad-back); }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(128px, 1fr)); gap: 12px;
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(148px, 1fr)); gap: 12px;
   margin: 0 0 12px; }
 .cards div, section { background: var(--card); border: 1px solid var(--line); border-radius: 12px; }
 .cards div { padding: 11px 16px; }
 .cards dt { color: var(--soft); font-size: 13px; }
-.cards dd { margin: 0; font-size: 21px; font-weight: 600; font-variant-numeric: tabular-nums;
+.cards dd { margin: 0; font-size: 20px; font-weight: 600; font-variant-numeric: tabular-nums;
   overflow-wrap: anywhere; line-height: 1.35; }
 section { padding: 18px 20px; margin-bottom: 12px; overflow: hidden; }
 section > p, figcaption { margin-top: 10px; font-size: 13px; }
@@ -65,24 +66,30 @@ section > p, figcaption { margin-top: 10px; font-size: 13px; }
 .legend i.idle { background: var(--idle-fill); }
 .scroll { position: relative; overflow-x: auto; }
 .scroll:focus-visible { outline: 2px solid var(--bar); outline-offset: 2px; }
-table { width: 100%; border-collapse: collapse; }
+table { max-width: 100%; border-collapse: collapse; }
+table.wide, table.facts { width: 100%; }
 th { text-align: left; font-size: 13px; font-weight: 600; color: var(--soft); }
-th, td { padding: 6px 16px 6px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
+th, td { padding: 6px 24px 6px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 tbody tr:last-child > * { border-bottom: 0; }
 tr > :last-child { padding-right: 0; }
-td { overflow-wrap: anywhere; min-width: 4.5em; }
+td { overflow-wrap: anywhere; min-width: 8em; }
 .number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; min-width: 0; }
 td.number { overflow-wrap: normal; }
 td.state { min-width: 0; white-space: nowrap; }
-.chart { width: 30%; min-width: 80px; }
+.chart { width: 40%; min-width: 80px; }
 .chart div { height: 10px; min-width: 2px; margin-top: 7px; border-radius: 3px; background: var(--bar); }
 th.chart span { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
+summary { cursor: pointer; }
+summary h2 { display: inline; }
+summary .soft { margin-left: 8px; font-size: 13px; color: var(--soft); }
+summary:focus-visible { outline: 2px solid var(--bar); outline-offset: 3px; border-radius: 4px; }
+details[open] summary { margin-bottom: 12px; }
 .facts th { width: 9em; font-weight: 400; font-size: 15px; }
 .error { padding: 14px 0; border-top: 1px solid var(--line); }
 .error:first-of-type { padding-top: 0; border-top: 0; }
 .error:last-of-type { padding-bottom: 0; }
-.error h3 .number { margin-right: 8px; padding: 1px 8px; border-radius: 6px; font-size: 13px; color: var(--bad);
-  background: var(--bad-back); }
+.error h3 .number { margin-right: 8px; padding: 1px 8px; border-radius: 6px; font-size: 13px;
+  color: var(--bad); background: var(--bad-back); }
 .error p { color: var(--text); }
 .error .advice { margin-top: 4px; color: var(--soft); }
 .error .advice b { font-weight: 600; color: var(--text); }
@@ -103,7 +110,8 @@ pre { margin: 10px 0 0; padding: 12px 14px; border-radius: 8px; background: var(
 svg .succeeded { fill: var(--good-fill); }
 svg .stopped { fill: var(--idle-fill); }
 svg .failed { fill: var(--bad-fill); }
-svg .lost { fill: var(--card); stroke: var(--bad-fill); stroke-width: 1.5; vector-effect: non-scaling-stroke; }
+svg .lost { fill: var(--card); stroke: var(--bad-fill); stroke-width: 1.5;
+  vector-effect: non-scaling-stroke; }
 footer p { font-size: 12px; }
 @media (max-width: 560px) {
   main { padding: 20px 12px 32px; }
@@ -113,8 +121,13 @@ footer p { font-size: 12px; }
   .cards dd { font-size: 18px; }
   .cards div:last-child:nth-child(odd) { grid-column: span 2; }
   section { padding: 14px 14px; }
-  th, td { padding-right: 12px; }
-  .chart { width: 22%; min-width: 52px; }
+  th, td { padding-right: 14px; }
+  td { min-width: 6.5em; }
+  td + td { min-width: 12em; }
+  .facts td { min-width: 0; }
+  td.number, td.state { min-width: 0; }
+  td.chart { min-width: 52px; }
+  .chart { width: 22%; }
   .facts th { width: 6.5em; font-size: 14px; }
 }
 @media print {
@@ -123,7 +136,8 @@ footer p { font-size: 12px; }
   .error, .cards div, tr, figure { break-inside: avoid; }
   h2 { break-after: avoid; }
   .scroll { overflow: visible; }
-  .split span, .chart div, .status, i, svg, pre { -webkit-print-color-adjust: exact; print-color-adjust: exact; }
+  .split span, .chart div, .status, i, svg, pre { -webkit-print-color-adjust: exact;
+    print-color-adjust: exact; }
 }
 """
 )
