@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     from mapreduce.sinks.command import Command
     from mapreduce.sinks.copy import Copy
     from mapreduce.sinks.log import Log
-    from mapreduce.sinks.report import ReportFile
+    from mapreduce.sinks.reportfile import ReportFile
     from mapreduce.sinks.secret import Secret
     from mapreduce.sinks.webhook import Webhook
 
@@ -110,7 +110,7 @@ _HOMES = {
     "setresult": ("JobSetResult",),
     "sinks.email": ("Email",),
     "sinks.log": ("Log",),
-    "sinks.report": ("ReportFile",),
+    "sinks.reportfile": ("ReportFile",),
     "sinks.secret": ("Secret",),
     "sinks.webhook": ("Webhook",),
     "sinks.command": ("Command",),
