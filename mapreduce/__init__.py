@@ -66,9 +66,9 @@ if TYPE_CHECKING:
     from mapreduce.quarantine import Quarantine
     from mapreduce.result import JobResult
     from mapreduce.setresult import JobSetResult
-    from mapreduce.sinks.email import Email
     from mapreduce.sinks.command import Command
     from mapreduce.sinks.copy import Copy
+    from mapreduce.sinks.email import Email
     from mapreduce.sinks.log import Log
     from mapreduce.sinks.reportfile import ReportFile
     from mapreduce.sinks.secret import Secret

@@ -118,6 +118,8 @@ class Ended:
 def load(place: Path | str) -> Ended:
     """What has ended at a place. Raises ManifestError, StorageError."""
     where = folder_or_url(place)
+    if isinstance(where, Path):
+        where = where.absolute()
     if manifests.is_of_set(where):
         return Ended(JobSetResult.load(where))
     return Ended(JobResult.load(where))

@@ -31,7 +31,7 @@ def report(run: str, target: str | None, as_json: bool) -> int:
     """
     from mapreduce.cli import console
     from mapreduce.ended import find
-    from mapreduce.sinks.report import ReportFile
+    from mapreduce.sinks.reportfile import ReportFile
 
     ended = find(run)
     path = target or f"{ended.name}-{ended.run_id}.html"

@@ -1,4 +1,4 @@
-"""The report's page in a browser: nothing in it runs or is fetched, it fits every screen, and everybody can read it."""
+"""The report's page in a browser: nothing runs or is fetched, it fits every screen, everybody can read it."""
 
 from __future__ import annotations
 
