@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from snippets import ROOT, run_snippet, snippets, steady_lines
 
-PAGES = ["functions", "datasets", "aggregates", "ordering", "joins", "errors", "failures", "memory", "stores"]
+PAGES = ["functions", "datasets", "aggregates", "ordering", "joins", "errors", "failures", "memory", "stores", "jobsets"]
 
 
 @pytest.mark.parametrize("page", PAGES)
