@@ -129,7 +129,7 @@ def record_end(root: Path, manifest: Manifest | SetManifest, data: bytes) -> Pat
     """
     folder = root / layout.FAILED
     with storage_errors("create", folder, missing=False):
-        make_directory(folder)
+        make_directory(folder, 0o700)
         there = sorted(name for name in os.listdir(folder) if layout.failure_of(name))
         for name in there[: max(0, len(there) + 1 - RECORDS)]:
             shutil.rmtree(folder / name, ignore_errors=True)

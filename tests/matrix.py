@@ -19,11 +19,12 @@ GROUPS = {
     "D": range(1, 14),
     "W": range(1, 11),
     "C": range(1, 11),
-    "Q": (1, 2, 3, 5),
+    "Q": (1, 2, 3, 4, 5, 8, 9, 10, 11, 12, 13, 15, 16),
+    "X": range(1, 8),
     "S": (1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12, 13),
 }
 """Rows that need a test. U functions, K keys and values, D inputs, W workers, C coordinator, Q security,
-S storage."""
+S storage, X sinks."""
 ROOT = Path(__file__).resolve().parents[1]
 
 Row = tuple[str, str, str]

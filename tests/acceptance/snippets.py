@@ -79,7 +79,9 @@ def steady_lines(text: str) -> list[str]:
 def steady(line: str) -> str:
     """A line without what differs from run to run: times, ids, rates, widths."""
     line = re.sub(
-        r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\+00:00)?|\d\d:\d\d:\d\d|\d{8}T\d{6}-[0-9a-f]{8}(-[0-9a-f]{8})?", "T", line
+        r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\+00:00)?|\d\d:\d\d:\d\d|\d{8}T\d{6}-[0-9a-f]{8}(-[0-9a-f]{8})?",
+        "T",
+        line,
     )
     line = re.sub(r"\b\d[\d.,]* ?(s|%|MB/s|records/s|GB)\b|\d+ %", "N", line)
     line = re.sub(r"takes about \d+ MB, where \d+ MB are", "takes N", line)

@@ -8,7 +8,18 @@ from pathlib import Path
 import pytest
 from snippets import ROOT, run_snippet, snippets, steady_lines
 
-PAGES = ["functions", "datasets", "aggregates", "ordering", "joins", "errors", "failures", "memory", "stores", "jobsets"]
+PAGES = [
+    "functions",
+    "datasets",
+    "aggregates",
+    "ordering",
+    "joins",
+    "errors",
+    "failures",
+    "memory",
+    "stores",
+    "jobsets",
+]
 
 
 @pytest.mark.parametrize("page", PAGES)
