@@ -22,7 +22,9 @@ The way of the data through the package:
 
 and of control:
 
-    engine      run(): wires the parts           coordinator  decides: a pure brain and its loop
+    engine      run(): who does it               onhost, onstore  a run here, or by the hosts of a store
+    jobset      say which jobs belong together   setrun       runs them
+    ended       runs that have ended             coordinator  decides: a pure brain and its loop
     executors   run one attempt somewhere        worker       what an attempt is
     store       names and bytes                  observers    who watches
 

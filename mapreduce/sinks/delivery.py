@@ -136,13 +136,21 @@ class _Records:
         self._there = {*store.list(layout.sinks_of(manifest.run_id))}
 
     def of(self, sink: str) -> Delivery:
-        """The last record of a sink; one without attempts if there is none."""
-        run_id = self._manifest.run_id
-        for name in (layout.sink_mark(run_id, sink), layout.sink_tried(run_id, sink)):
-            found: Delivery | None = _read(self._store, name, Delivery) if name in self._there else None
-            if found and found.key == idempotency_key(self._manifest, sink):
-                return found
-        return Delivery(sink, idempotency_key(self._manifest, sink), delivered=False)
+        """The last record of a sink; one without attempts if there is none. A mark counts by its name, also
+        if it can't be read now.
+        """
+        run_id, key = self._manifest.run_id, idempotency_key(self._manifest, sink)
+        marked = layout.sink_mark(run_id, sink) in self._there
+        unknown = Delivery(sink, key, delivered=marked)
+        name = layout.sink_mark(run_id, sink) if marked else layout.sink_tried(run_id, sink)
+        if name not in self._there:
+            return unknown
+        found: Delivery | None = None
+        with suppress(StorageError):
+            found = _read(self._store, name, Delivery)
+        if found is None:
+            return unknown
+        return found if found.key == key else Delivery(sink, key, delivered=False)
 
     def mark(self, delivery: Delivery) -> None:
         """Record a sink as told."""
@@ -179,11 +187,13 @@ def deliver_all(
         return ()
     manifest = result.manifest
     names = tuple(sink.name for sink in named)
-    store.create(layout.told_name(manifest.run_id), canonical_json(Told(names, reviewed, origin)))
+    told = Told(names, reviewed, origin)
+    if not store.create(layout.told_name(manifest.run_id), canonical_json(told)):
+        with suppress(StorageError):
+            told = told_of(store, manifest.run_id) or told
     records = _Records(store, manifest)
     before = {sink.name: records.of(sink.name) for sink in named}
-    told = told_of(store, manifest.run_id)
-    if told and told.reviewed:
+    if told.reviewed:
         review = review_of(store, manifest.run_id)
         if review is None or not review.approved:
             return tuple(before.values())
