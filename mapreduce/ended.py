@@ -159,11 +159,16 @@ def _records(root: Path) -> Iterator[Ended]:
                 yield load(folder)
 
 
+def _may_hold_runs(name: str) -> bool:
+    """Whether runs may lie below a folder of this name: those of the engine do, other hidden ones don't."""
+    return name != layout.SINKS and (not name.startswith(".") or name.endswith(layout.OWN))
+
+
 def runs(directory: Path) -> list[Ended]:
     """Runs whose manifests lie below a folder, the oldest first; what can't be read is left out."""
     found = []
     for folder, folders, names in os.walk(directory):
-        folders[:] = sorted(name for name in folders if name != layout.SINKS)
+        folders[:] = sorted(filter(_may_hold_runs, folders))
         if layout.MANIFEST in names:
             with suppress(ManifestError, StorageError):
                 found.append(load(Path(folder)))

@@ -234,7 +234,8 @@ def _limits(job: Job, executor: Executor, options: Options) -> Limits:
     """What attempts may take. In this process nothing can be stopped, so nothing is limited."""
     if isinstance(executor, SerialExecutor):
         return Limits(job.max_attempts, backups=False, quarantine=job.quarantine)
-    budget = host.worker_budget(executor.workers) if job.memory is None else parse_size("memory", job.memory)
+    beside = options.share.of if options.share else executor.workers
+    budget = host.worker_budget(beside) if job.memory is None else parse_size("memory", job.memory)
     return Limits(
         job.max_attempts, job.timeout, budget, budget * executor.workers, options.backups, job.quarantine
     )

@@ -73,7 +73,11 @@ def run_set(
     run_id = new_run_id(begin.date)
     path = None if jobset.output is None else str(jobset.output)
     place = place_to(path, f"@{jobset.name}", run_id, work)
-    begun = None if resume is False else find_begun_set(place)
+    begun = find_begun_set(place)
+    done_before: dict[str, SetJob] = {}
+    if begun is not None and resume is False:
+        begun.lock.close()
+        done_before, begun = {name: replace(job, kept=True) for name, job in begun.ended.items()}, None
     if resume and begun is None:
         raise JobError(
             f"There is no run of JobSet {jobset.name} that can go on.", hint="Run it without `resume`."
@@ -84,6 +88,7 @@ def run_set(
             place = begun.place
             logger.info("going on with run %s: %s", place.run_id, begun.done)
         run = _SetRun(jobset, place, options, begin, signals, observers, begun)
+        run.done_before |= done_before
         run.settings = {"resume": resume if resume is False else None, "limit": limit, "work": work}
         run.accept_new_code = accept_new_code
         return run.run()
@@ -156,7 +161,10 @@ class _SetRun:
                 f"JobSet {self.jobset.name} has succeeded already, in run {self.previous.run_id}.",
                 hint="Look at it with `mapreduce report`, or replace all its results with --overwrite.",
             )
-        self.done_before = {job.name: replace(job, kept=True) for job in self.previous.jobs}
+        self.done_before = {
+            **{job.name: replace(job, kept=True) for job in self.previous.jobs},
+            **self.done_before,
+        }
 
     def _write_plan(self) -> None:
         plan = SetPlan(self.place.run_id, self.jobset.name, tuple(self.jobs), str(self.jobset.on_failure))

@@ -58,6 +58,11 @@ class Share:
     def __init__(self, slots: Slots, rank: int) -> None:
         self._slots, self._rank = slots, rank
 
+    @property
+    def of(self) -> int:
+        """How many slots all jobs have together."""
+        return self._slots.number
+
     def take(self, wanted: int) -> int:
         """Take up to so many slots; how many it got. What it did not get it still wants, before jobs that
         joined later.

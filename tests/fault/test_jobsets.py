@@ -207,6 +207,19 @@ def test_a_result_that_the_set_has_not_made_is_left_alone() -> None:
     assert list(JobResult.load("out/a")) == [("elsewhere", 1)]
 
 
+def test_a_run_that_is_begun_afresh_keeps_what_the_one_before_has_done(
+    runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = new_folder(tmp_path, "afresh")
+    assert was_killed(runs.run(folder, "op=create path=log/ nth=6 do=kill_after", of_set=True))
+    done = {path.parent.name: path.read_bytes() for path in folder.glob("results/*/_manifest.json")}
+    assert done
+    assert runs.run(folder, of_set=True, resume=False).code == 0
+    result = JobSetResult.load(folder / "report")
+    assert {each.name for each in result.jobs if each.kept} == done.keys()
+    assert result.manifest.resumed == 0
+
+
 # ---------------------------------------------------------------- killed
 
 

@@ -64,7 +64,10 @@ told = [
     ReportFile("night.html"),
 ]
 files = JobSet.from_files("files", "logs/*.log", of_file)
-rows = [Table(Secret.env("DATABASE"), "hits", name="postgres"), Table("sqlite:///night.db", "hits", name="sqlite")]
+rows = [
+    Table(Secret.env("DATABASE"), "hits", name="postgres"),
+    Table("sqlite:///night.db", "hits", name="sqlite"),
+]
 total = Job("total", JsonLines([job.output for job in files.jobs]), again, Sum(), "out/total", sinks=rows)
 night = JobSet("night", [*files.jobs, total], sinks=told, on_failure=0.05, output="night")
 """

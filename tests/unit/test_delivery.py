@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mapreduce import Job, JobResult, Records, Secret, Sum, run
+from mapreduce import Job, JobResult, Records, ReportFile, Secret, Sum, run
 from mapreduce.ended import find
 from mapreduce.errors import JobError, SinkError, SinkRefused
 from mapreduce.sinks import delivery
@@ -129,6 +129,18 @@ def test_a_secret_is_taken_out_of_what_a_sink_says(
     for text in (found.error, caplog.text, *written):
         assert not [form for form in forms if form in text], text
     assert found.error.startswith("No: … ")
+
+
+@pytest.mark.covers("X5", "a report to where nothing can be written: typed, and the others are told")
+def test_a_report_that_can_t_be_written_says_why(result: JobResult) -> None:
+    Path("a-file").write_text("")
+    (report, other) = deliver_all(
+        [ReportFile("a-file/report.html"), Target("other")], result, open_store(result.path)
+    )
+    assert not report.delivered
+    assert "a-file" in report.error
+    assert "give another place" in report.error
+    assert other.delivered
 
 
 # ---------------------------------------------------------------- review
