@@ -139,7 +139,7 @@ def test_a_report_that_can_t_be_written_says_why(result: JobResult) -> None:
     )
     assert not report.delivered
     assert "a-file" in report.error
-    assert "give another place" in report.error
+    assert "Give a path in a folder that may be written to" in report.error
     assert other.delivered
 
 
