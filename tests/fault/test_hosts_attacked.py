@@ -101,7 +101,7 @@ def held(cluster: Path, processes: Processes, key: str) -> tuple[Path, subproces
     Path("hold-n11").touch()
     processes.host(1, MAPREDUCE_KEY_FILE=key)
     run = processes.run("--no-backups", MAPREDUCE_KEY_FILE=key)
-    wait_for(lambda: len(list(cluster.glob("jobs/*/log/*"))) >= 3 and called()["n11"], "it is held", LONG)
+    wait_for(lambda: len(list(cluster.glob("jobs/*/log/0*"))) >= 3 and called()["n11"], "it is held", LONG)
     (directory,) = cluster.glob("jobs/*")
     return directory, run
 

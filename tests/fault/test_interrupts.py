@@ -167,7 +167,7 @@ def test_ctrl_c_twice_ends_at_once() -> None:
         os.killpg(process.pid, signal.SIGINT)
         wait_for(lambda: told_of(process, "stopping"), "it has taken notice")
         Path("go-0").touch()
-        wait_for(lambda: list(Path(".out.mapreduce").glob("*/log/*")), "what has ended is in the log")
+        wait_for(lambda: list(Path(".out.mapreduce").glob("*/log/0*")), "what has ended is in the log")
         os.killpg(process.pid, signal.SIGINT)
         told = ended(process, 130, DRAINED)
     assert "error: Interrupted." in told
@@ -210,7 +210,7 @@ def test_a_closed_terminal_is_a_signal_too() -> None:
     try:
         wait_for(lambda: Path("begun-0").exists() and Path("begun-1").exists(), "two maps have begun")
         Path("go-1").touch()
-        wait_for(lambda: list(Path(".out.mapreduce").glob("*/log/*")), "one is accepted")
+        wait_for(lambda: list(Path(".out.mapreduce").glob("*/log/0*")), "one is accepted")
         wait_for(lambda: Path("begun-7").exists(), "all but one have begun")
         begin = time.monotonic()
         os.close(terminal)
