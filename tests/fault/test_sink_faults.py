@@ -202,7 +202,7 @@ def test_sick_mail_servers(
         error = raised(lambda: mail(server.port).tell(news, KEY))
     assert told in error.message
     assert error.message.isprintable()
-    assert open_files() == before
+    assert open_files() <= before
 
 
 @pytest.mark.covers("X2", "a server that hangs within the TLS handshake")
@@ -341,7 +341,7 @@ def test_a_slow_answer_ends_in_time(
         error = raised(lambda: webhook(server.port).tell(news, KEY))
     assert type(error) is SinkError
     assert told in error.message
-    assert open_files() == before
+    assert open_files() <= before
 
 
 @pytest.mark.covers("X3", "200 whose body never ends")
