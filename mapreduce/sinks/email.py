@@ -163,7 +163,13 @@ class Email(Teller):
         if fits:
             mail.add_alternative(page.decode(), subtype="html")
             if self.attach and not news.event.endswith(".alert"):
-                mail.add_attachment(page, maintype="text", subtype="html", filename=_file_name(news.facts))
+                mail.add_attachment(
+                    page,
+                    maintype="text",
+                    subtype="html",
+                    params={"charset": "utf-8"},
+                    filename=_file_name(news.facts),
+                )
         return mail
 
 
