@@ -160,7 +160,7 @@ class Exchange:
                 hint="Give the host's name as its certificate has it, and for an authority of your own "
                 "its certificate, as ca_file=.",
             )
-        if self._left() <= 0 or isinstance(error, TimeoutError):
+        if time.monotonic() >= self._end or isinstance(error, TimeoutError):
             return SinkError(
                 f"{self.server} did not answer in time ({self._seconds:g} s for all).",
                 hint="Look whether the server is overloaded, or a firewall drops what is sent to it.",
@@ -172,7 +172,8 @@ class Exchange:
         )
 
     def _left(self) -> float:
-        return self._end - time.monotonic()
+        """Seconds for the next wait; more than none, as 0 would mean not to wait for a socket at all."""
+        return max(self._end - time.monotonic(), 0.001)
 
     def _addresses(self) -> list[Address]:
         """Looked up in a thread of its own, as the system's resolver takes no time-out."""
@@ -202,11 +203,11 @@ class Exchange:
         """Shut by a timer through a second descriptor, which stays valid when TLS takes over the first."""
         self._open.enter_context(connection)
         other = self._open.enter_context(connection.dup())
-        timer = threading.Timer(max(self._left(), 0.0), _shut, [other])
+        timer = threading.Timer(self._left(), _shut, [other])
         timer.daemon = True
         timer.start()
         self._open.callback(timer.cancel)
-        connection.settimeout(max(self._left(), 0.001))
+        connection.settimeout(self._left())
         return connection
 
 

@@ -40,6 +40,8 @@ _PAGE = 2_000_000
 """Bytes of a page that is mailed; it is in the mail twice, and many servers take 10 MB."""
 _TEXT = 200_000
 """Characters of the text part."""
+_ID = 32
+"""Characters of a key in a Message-ID, which some programs don't find on a line of its own."""
 _POLICY = SMTP.clone(cte_type="7bit")
 """Lines that any server passes on unchanged."""
 
@@ -152,7 +154,7 @@ class Email(Teller):
         mail["To"] = ", ".join(self.to)
         mail["Subject"] = visible(news.subject)[:200]
         mail["Date"] = datetime.now(UTC)
-        mail["Message-ID"] = f"<{token}@{self.sender.rpartition('@')[2]}>"
+        mail["Message-ID"] = f"<{token[:_ID]}@{self.sender.rpartition('@')[2]}>"
         mail["Auto-Submitted"] = "auto-generated"
         mail["X-Idempotency-Key"] = token
         page = render(news.report, "html").encode("utf-8", "replace")
@@ -161,7 +163,13 @@ class Email(Teller):
         if fits:
             mail.add_alternative(page.decode(), subtype="html")
             if self.attach and not news.event.endswith(".alert"):
-                mail.add_attachment(page, maintype="text", subtype="html", filename=_file_name(news.facts))
+                mail.add_attachment(
+                    page,
+                    maintype="text",
+                    subtype="html",
+                    params={"charset": "utf-8"},
+                    filename=_file_name(news.facts),
+                )
         return mail
 
 

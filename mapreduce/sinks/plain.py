@@ -82,7 +82,9 @@ def _row_by_row(labels: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterato
         if index:
             yield ""
         for label, text in zip(labels, row, strict=True):
-            first, *more = _wrapped(f"{label}: {visible(text)}" if label else visible(text), WIDTH - 2)
+            first, *more = _wrapped(
+                f"{visible(label)}: {visible(text)}" if label else visible(text), WIDTH - 2
+            )
             yield first
             yield from (f"  {line}" for line in more)
 

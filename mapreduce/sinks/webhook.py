@@ -10,6 +10,7 @@ import json
 import os
 import re
 import socket
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -101,9 +102,10 @@ class Webhook(Teller):
         target = self._target()
         body = payload(news.facts)
         request = self._headers(target) | signed(key, body, datetime.now(UTC), signing_key(self.secret))
+        context = tls_context(self.ca_file) if target.secure else None
         with Exchange(target.host, target.port) as exchange:
             try:
-                self._post(exchange, target, body, request)
+                self._post(exchange, context, target, body, request)
             except OSError as error:
                 raise exchange.failure(error) from error
             except HTTPException:  # whose text may quote what was sent
@@ -133,9 +135,15 @@ class Webhook(Teller):
                 )
         return found
 
-    def _post(self, exchange: Exchange, target: _Target, body: bytes, headers: dict[str, str]) -> None:
+    def _post(
+        self,
+        exchange: Exchange,
+        context: ssl.SSLContext | None,
+        target: _Target,
+        body: bytes,
+        headers: dict[str, str],
+    ) -> None:
         check = partial(_check, target=target, allow_private=self.allow_private)
-        context = tls_context(self.ca_file) if target.secure else None
         connection = exchange.connect(check)
         if context is not None:
             connection = exchange.secured(connection, context)
