@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from mapreduce.result import JobResult
     from mapreduce.setresult import JobSetResult
     from mapreduce.sinks.log import Log
-    from mapreduce.sinks.report import ReportFile
+    from mapreduce.sinks.reportfile import ReportFile
     from mapreduce.sinks.secret import Secret
 
     __version__: str
@@ -103,7 +103,7 @@ _HOMES = {
     "result": ("JobResult",),
     "setresult": ("JobSetResult",),
     "sinks.log": ("Log",),
-    "sinks.report": ("ReportFile",),
+    "sinks.reportfile": ("ReportFile",),
     "sinks.secret": ("Secret",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -10,7 +10,10 @@ from mapreduce.figures import count, duration, error_groups, visible
 from mapreduce.model import ErrorGroup, Status
 from mapreduce.result import JobResult
 from mapreduce.setresult import JobSetResult
-from mapreduce.sinks.report import Report, Section, describe
+from mapreduce.sinks.jobreport import report_of_job
+from mapreduce.sinks.report import Report
+from mapreduce.sinks.sections import troubles
+from mapreduce.sinks.setreport import report_of_set
 
 Result = JobResult | JobSetResult
 
@@ -74,7 +77,7 @@ def _of_job(result: JobResult) -> News:
         "errors": to_plain(error_groups(manifest)),
     }
     subject = _subject(manifest.job, manifest.status, told)
-    return News(_event("run", manifest.status), subject, describe(result), facts)
+    return News(_event("run", manifest.status), subject, report_of_job(result), facts)
 
 
 def _of_set(result: JobSetResult) -> News:
@@ -98,7 +101,7 @@ def _of_set(result: JobSetResult) -> News:
     subject = _subject(
         manifest.jobset, manifest.status, f"{count(len(manifest.jobs), 'job')}: {told}, in {took}"
     )
-    return News(facts["event"], subject, describe(result), facts)
+    return News(facts["event"], subject, report_of_set(result), facts)
 
 
 def news_of_alert(alert: Alert) -> News:
@@ -116,15 +119,14 @@ def news_of_alert(alert: Alert) -> News:
         "errors": [to_plain(alert.error)],
     }
     error = alert.error
-    rows = [("what", visible(error.message)), ("kind", error.kind), ("what to do", visible(error.hint))]
     report = Report(
         title=visible(name),
         status="RUNNING",
         subtitle=f"run {visible(alert.run_id)} goes on",
         highlights=[],
         functions=0.0,
-        sections=[Section("Failed, while the run goes on", [], [False, False], [r for r in rows if r[1]])],
-        footer=f"{alert.when}",
+        sections=[troubles("Failed, while the run goes on", [error])],
+        footer=visible(alert.when),
     )
     return News(event, _line(f"{name} goes on, but: {_first_line(error.message)}"), report, facts)
 

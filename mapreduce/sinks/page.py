@@ -2,87 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Iterable, Sequence
 from html import escape
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from mapreduce.figures import shares
+from mapreduce.figures import count, shares
+from mapreduce.sinks.drawing import drawing
+from mapreduce.sinks.report import inert
+from mapreduce.sinks.style import STYLE
 
 if TYPE_CHECKING:
     from mapreduce.sinks.report import Report, Section
 
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-
-_STYLE = """
-:root {
-  color-scheme: light dark;
-  --page: #f6f7f9; --card: #fff; --text: #1b2330; --soft: #5c6675; --line: #e3e6eb;
-  --bar: #4f7df3; --rest: #d5dcea; --good: #157347; --good-back: #dff3e7; --bad: #b02a37; --bad-back: #fbe3e5;
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+_TONES = {
+    "SUCCEEDED": "good",
+    "COMPLETED_WITH_ERRORS": "warn",
+    "FAILED": "bad",
+    "CANCELLED": "idle",
+    "RUNNING": "warn",
+    "succeeded": "good",
+    "failed": "bad",
+    "lost": "bad",
+    "stopped": "idle",
 }
-@media (prefers-color-scheme: dark) {
-  :root {
-    --page: #12161d; --card: #1b212b; --text: #e6e9ef; --soft: #98a3b3; --line: #2c3440;
-    --bar: #6c93ff; --rest: #333d4e; --good: #7fd6a4; --good-back: #173527;
-    --bad: #ff9aa5; --bad-back: #42202a;
-  }
-}
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--page); color: var(--text);
-  font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif; }
-main { max-width: 960px; margin: 0 auto; padding: 32px 20px 48px; }
-header { margin-bottom: 20px; }
-h1 { font-size: 28px; line-height: 1.2; margin: 0 0 8px; overflow-wrap: anywhere; }
-h2 { font-size: 17px; margin: 0 0 10px; }
-p { margin: 0; color: var(--soft); overflow-wrap: anywhere; }
-.status { display: inline-block; margin-right: 8px; padding: 1px 10px; border-radius: 999px;
-  font-size: 13px; font-weight: 600; letter-spacing: .02em; color: var(--bad); background: var(--bad-back); }
-.status.SUCCEEDED { color: var(--good); background: var(--good-back); }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(140px, 1fr)); gap: 12px;
-  margin: 0 0 12px; }
-.cards div, section { background: var(--card); border: 1px solid var(--line); border-radius: 12px; }
-.cards div { padding: 12px 16px; }
-.cards dt { color: var(--soft); font-size: 13px; }
-.cards dd { margin: 0; font-size: 22px; font-weight: 600; font-variant-numeric: tabular-nums; }
-section { padding: 16px; margin-bottom: 12px; }
-section > p { margin-top: 10px; font-size: 13px; }
-.split { display: flex; height: 12px; border-radius: 6px; overflow: hidden; background: var(--rest); }
-.split span { background: var(--bar); }
-.legend { display: flex; flex-wrap: wrap; gap: 4px 20px; margin-top: 8px; color: var(--soft);
-  font-size: 14px; }
-.legend i { display: inline-block; width: 10px; height: 10px; margin-right: 6px; border-radius: 3px;
-  background: var(--rest); }
-.legend .functions { background: var(--bar); }
-.scroll { overflow-x: auto; }
-table { width: 100%; border-collapse: collapse; }
-th { text-align: left; font-size: 13px; font-weight: 600; color: var(--soft); }
-th, td { padding: 5px 16px 5px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
-tr:last-child td { border-bottom: 0; }
-th:last-child, td:last-child { padding-right: 0; }
-td { overflow-wrap: anywhere; min-width: 4em; }
-.number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
-.bar { width: 38%; min-width: 90px; }
-.bar span { display: block; height: 10px; min-width: 2px; margin-top: 6px; border-radius: 3px;
-  background: var(--bar); }
-.facts td:first-child { width: 9em; color: var(--soft); overflow-wrap: normal; }
-footer p { font-size: 12px; }
-@media (max-width: 560px) {
-  main { padding: 20px 12px 32px; }
-  .cards { grid-template-columns: repeat(2, 1fr); gap: 8px; }
-  .cards div { padding: 10px 12px; }
-  .cards dd { font-size: 19px; }
-  .cards div:last-child:nth-child(odd) { grid-column: span 2; }
-  section { padding: 12px; }
-  th, td { padding-right: 10px; }
-  .bar { width: 26%; min-width: 56px; }
-}
-@media print { body { background: none; } section, .cards div { break-inside: avoid; } }
-"""
+"""Which colours a status has. Text from outside names no class."""
+_UNDONE = ("FAILED", "CANCELLED", "RUNNING")
+"""What went wrong is told before the figures."""
+_FEW = 5
+"""Columns beside which there is much room for bars."""
+_ROOM = 300_000
+"""Characters for all rows of a page: together with a drawing and the rest it stays below 500 kB."""
 
 
 def page(report: Report) -> str:
-    """The whole document."""
-    title = escape(report.title)
+    """The whole document, which stays below 500 kB."""
+    title, status = escape(report.title), escape(_words(report.status))
+    room = _Room()
+    urgent = report.status in _UNDONE
+    first = list(takewhile(lambda section: urgent and section.details is not None, report.sections))
+    sections = [_section(section, room) for section in report.sections]
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -90,70 +50,165 @@ def page(report: Report) -> str:
 <meta http-equiv="Content-Security-Policy" content="{escape(_POLICY)}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="referrer" content="no-referrer">
-<title>{title}: {escape(report.status)}</title>
-<style>{_STYLE}</style>
+<title>{title}: {status}</title>
+<style>{STYLE}</style>
 </head>
 <body>
 <main>
 <header>
-<h1>{title}</h1>
-<p><span class="status {escape(report.status)}">{escape(report.status)}</span>{escape(report.subtitle)}</p>
+<h1><bdi>{title}</bdi></h1>
+<p>{_status(report.status)}<bdi>{escape(report.subtitle)}</bdi></p>
 </header>
-{_cards(report.highlights)}
-{_time(report.functions)}
-{"".join(map(_section, report.sections))}<footer><p>{escape(report.footer)}</p></footer>
+{_counts(report.counts)}{"".join(sections[: len(first)])}{_cards(report.highlights)}{_time(report.functions)}
+{"".join(sections[len(first) :])}<footer><p>{escape(report.footer)}</p></footer>
 </main>
 </body>
 </html>
 """
 
 
+class _Room:
+    """How much more may be said."""
+
+    def __init__(self) -> None:
+        self._left = _ROOM
+
+    def fitting(self, rows: Iterable[str]) -> list[str]:
+        """The first rows, as far as there is room."""
+        found = []
+        for row in rows:
+            if len(row) > self._left:
+                break
+            self._left -= len(row)
+            found.append(row)
+        return found
+
+
+def _words(status: str) -> str:
+    return status.replace("_", " ")
+
+
+def _status(status: str) -> str:
+    return f'<span class="status {_TONES.get(status, "idle")}">{escape(_words(status))}</span>'
+
+
 def _cards(highlights: Sequence[tuple[str, str]]) -> str:
     cards = "".join(
         f"<div><dt>{escape(label)}</dt><dd>{escape(text)}</dd></div>" for label, text in highlights
     )
-    return f'<dl class="cards">{cards}</dl>'
+    return f'<dl class="cards">{cards}</dl>' if cards else ""
 
 
 def _time(functions: float) -> str:
     """The job's functions against the engine, as one bar."""
+    if not functions:
+        return ""
     shown = shares(functions, 1 - functions)
-    return f"""<section>
-<h2>Time of the workers</h2>
-<div class="split"><span style="width:{_percent(functions)}"></span></div>
-<div class="legend"><span><i class="functions"></i>the job’s functions {shown[0]}</span>
-<span><i></i>the engine {shown[1]}</span></div>
-</section>"""
+    parts = [
+        ("bar", functions, f"the job’s functions {shown[0]}"),
+        ("rest", 1 - functions, f"the engine {shown[1]}"),
+    ]
+    return _split("Time of the workers", parts)
 
 
-def _section(section: Section) -> str:
-    head = "".join(map(partial(_cell, "th"), section.columns, section.numeric))
-    bars: Sequence[float | None] = section.bars or [None] * len(section.rows)
-    if section.bars is not None:
-        head += '<th class="bar"></th>'
-    rows = "\n".join(_row(row, section.numeric, bar) for row, bar in zip(section.rows, bars, strict=True))
-    header = f"<thead><tr>{head}</tr></thead>" if section.columns else ""
-    opening = "<table>" if section.columns else '<table class="facts">'
-    note = f"<p>{escape(section.note)}</p>" if section.note else ""
+def _counts(counts: Sequence[tuple[str, int]]) -> str:
+    """How many jobs ended how, as one bar."""
+    whole = sum(number for _, number in counts)
+    parts = [
+        (_TONES.get(status, "idle"), number / whole, f"{_words(status).lower()} {number:,}")
+        for status, number in counts
+        if number
+    ]
+    return _split("Jobs by how they ended", parts) if parts else ""
+
+
+def _split(title: str, parts: Sequence[tuple[str, float, str]]) -> str:
+    bar = "".join(f'<span class="{tone}" style="width:{_percent(share)}"></span>' for tone, share, _ in parts)
+    legend = "".join(f'<span><i class="{tone}"></i>{escape(text)}</span>\n' for tone, _, text in parts)
     return f"""<section>
-<h2>{escape(section.title)}</h2>
-<div class="scroll">{opening}{header}<tbody>
-{rows}
-</tbody></table></div>{note}
+<h2>{escape(title)}</h2>
+<div class="split" aria-hidden="true">{bar}</div>
+<div class="legend">{legend}</div>
 </section>
 """
 
 
-def _row(texts: Sequence[str], numeric: Sequence[bool], bar: float | None) -> str:
-    cells = "".join(_cell("td", text, right) for text, right in zip(texts, numeric, strict=True))
-    if bar is not None:
-        cells += f'<td class="bar"><span style="width:{_percent(bar)}"></span></td>'
+def _section(section: Section, room: _Room) -> str:
+    if section.details is not None:
+        rows = room.fitting(map(_error, section.rows, section.details))
+        body = "".join(rows)
+    else:
+        rows = room.fitting(_row(section, index) for index in range(len(section.rows)))
+        body = _table(section, rows) if rows else ""
+    left_out = len(section.rows) - len(rows)
+    notes = [section.note, f"{count(left_out, 'more row')}, for which there is no room." if left_out else ""]
+    note = "".join(f"<p>{escape(note)}</p>" for note in notes if note)
+    figure = drawing(section.timeline) if section.timeline else ""
+    title = f"<h2>{escape(section.title)}</h2>"
+    if section.folded:
+        number = f'<span class="soft">{len(section.rows):,}</span>'
+        return f"<section><details><summary>{title}{number}</summary>\n{body}{note}\n</details></section>\n"
+    return f"<section>\n{title}\n{figure}{body}{note}\n</section>\n"
+
+
+def _error(row: Sequence[str], details: str) -> str:
+    """A cause of errors: how often and of which kind, an example, what to do, and where in the job's code."""
+    times, kind, example, advice = row
+    told = f'<p class="advice"><b>What to do:</b> {escape(advice)}</p>' if advice else ""
+    code = f"<pre>{escape(details)}</pre>" if details else ""
+    return f"""<div class="error">
+<h3><span class="number">{escape(times)}&nbsp;×</span>{escape(kind)}</h3>
+<p>{escape(example)}</p>{told}{code}
+</div>
+"""
+
+
+def _table(section: Section, rows: Sequence[str]) -> str:
+    title = escape(section.title)
+    head = "".join(
+        f'<th scope="col"{_class(numeric)}>{escape(inert(text))}</th>'
+        for text, numeric in zip(section.columns, section.numeric, strict=bool(section.columns))
+    )
+    if section.bars is not None:
+        head += '<th scope="col" class="chart"><span>bar</span></th>'
+    header = f"<thead><tr>{head}</tr></thead>" if section.columns else ""
+    kind = _kind(section)
+    body = "\n".join(rows)
+    return f"""<div class="scroll" tabindex="0" role="group" aria-label="{title}">
+<table class="{kind}">{header}<tbody>
+{body}
+</tbody></table></div>"""
+
+
+def _kind(section: Section) -> str:
+    """Which of the style's tables it is: one with bars takes the whole width."""
+    if not section.columns:
+        return "facts"
+    if section.bars is None:
+        return "plain"
+    return "wide" if len(section.columns) <= _FEW else "wide many"
+
+
+def _row(section: Section, index: int) -> str:
+    row = section.rows[index]
+    if not section.columns:
+        label, *texts = row
+        told = "".join(f"<td>{escape(text)}</td>" for text in texts)
+        return f'<tr><th scope="row">{escape(label)}</th>{told}</tr>'
+    cells = "".join(
+        f'<td class="state">{_status(text)}</td>'
+        if column == section.status
+        else f"<td{_class(numeric)}>{escape(inert(text))}</td>"
+        for column, (text, numeric) in enumerate(zip(row, section.numeric, strict=True))
+    )
+    if section.bars is not None:
+        width = _percent(section.bars[index])
+        cells += f'<td class="chart"><div style="width:{width}"></div></td>'
     return f"<tr>{cells}</tr>"
 
 
-def _cell(tag: str, text: str, numeric: bool) -> str:
-    opening = f'{tag} class="number"' if numeric else tag
-    return f"<{opening}>{escape(text)}</{tag}>"
+def _class(numeric: bool) -> str:
+    return ' class="number"' if numeric else ""
 
 
 def _percent(share: float) -> str:

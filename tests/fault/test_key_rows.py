@@ -21,7 +21,8 @@ from property.strategies import NAN, ODD_NAN, exact
 from mapreduce import Collect, Identity, Job, JobResult, JsonLines, Records, Sum, Text, frames, run
 from mapreduce.errors import KeyTypeError, RecordTooLarge
 from mapreduce.executors import processes
-from mapreduce.sinks.report import describe, markdown
+from mapreduce.sinks.markdown import markdown
+from mapreduce.sinks.news import news_of
 from mapreduce.testing import run_sequential
 
 
@@ -262,7 +263,7 @@ def test_a_huge_key_is_streamed_and_named() -> None:
     assert found == str((100 * len(huge), 100 * sum(huge)))
     assert int(peak) < 500_000, f"{peak} KB"
     (kept,) = Path(".mapreduce/skew").glob("*/output")
-    report = markdown(describe(JobResult.load(kept)))
+    report = markdown(news_of(JobResult.load(kept)).report)
     assert "the key 'huge' has 10,080,000 pairs, 90 % of all, for one task" in report
 
 
