@@ -96,21 +96,13 @@ def attempts(
         worker = min(range(workers), key=lambda each: free[each]) if workers <= 64 else index % workers
         took = 0.4 + chance.expovariate(0.4)
         outcome = (failing or {}).get(index, "succeeded")
-        bad = outcome in ("failed", "lost")
+        kind, told = {
+            "failed": ("UserFunctionError", error),
+            "lost": ("WorkerKilled", "A worker was killed by SIGKILL, by somebody else."),
+        }.get(outcome, ("", ""))
         task = f"map {index}" if index < number - 4 or number < 8 else f"reduce {index - number + 4}"
-        found.append(
-            AttemptRecord(
-                task,
-                1,
-                worker,
-                outcome,
-                round(took, 3),
-                error if bad else "",
-                ("UserFunctionError" if outcome == "failed" else "WorkerKilled") if bad else "",
-                f"{outcome}:{error}" if bad else "",
-                round(free[worker], 3),
-            )
-        )  # fmt: skip
+        began, seconds = round(free[worker], 3), round(took, 3)
+        found.append(AttemptRecord(task, 1, worker, outcome, seconds, told, kind, told, began))
         free[worker] += took + 0.05
     return tuple(found)
 
@@ -173,7 +165,6 @@ def failed(place: Path, status: Status = Status.FAILED) -> JobResult:
             "Interrupted", "The run was stopped by SIGTERM.", 1, "Go on with it: mapreduce resume."
         )
     made = committed(place)
-    error = "Worker 2 was killed by SIGKILL."
     return sealed(
         place,
         replace(
@@ -183,7 +174,7 @@ def failed(place: Path, status: Status = Status.FAILED) -> JobResult:
             parts=(),
             counters={},
             totals=Totals(records_in=1_204_112, bytes_in=270 << 20, user_seconds=31.1, engine_seconds=11.9),
-            attempts=attempts(24, 4, {5: "lost", 21: "failed", 22: "stopped", 23: "stopped"}, error),
+            attempts=attempts(24, 4, {5: "lost", 22: "stopped", 23: "stopped"}),
             seconds={"plan": 0.2, "map": 16.0, "total": 16.2},
         ),
     )

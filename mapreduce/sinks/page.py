@@ -30,6 +30,8 @@ _TONES = {
 """Which colours a status has. Text from outside names no class."""
 _UNDONE = ("FAILED", "CANCELLED", "RUNNING")
 """What went wrong is told before the figures."""
+_FEW = 5
+"""Columns beside which there is much room for bars."""
 _ROOM = 300_000
 """Characters for all rows of a page: together with a drawing and the rest it stays below 500 kB."""
 
@@ -170,12 +172,21 @@ def _table(section: Section, rows: Sequence[str]) -> str:
     if section.bars is not None:
         head += '<th scope="col" class="chart"><span>bar</span></th>'
     header = f"<thead><tr>{head}</tr></thead>" if section.columns else ""
-    kind = "facts" if not section.columns else "wide" if section.bars is not None else ""
+    kind = _kind(section)
     body = "\n".join(rows)
     return f"""<div class="scroll" tabindex="0" role="group" aria-label="{title}">
 <table class="{kind}">{header}<tbody>
 {body}
 </tbody></table></div>"""
+
+
+def _kind(section: Section) -> str:
+    """Which of the style's tables it is: one with bars takes the whole width."""
+    if not section.columns:
+        return "facts"
+    if section.bars is None:
+        return "plain"
+    return "wide" if len(section.columns) <= _FEW else "wide many"
 
 
 def _row(section: Section, index: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mapreduce.sinks.timeline import Timeline
@@ -55,7 +55,7 @@ class Report:
     """Jobs by the status in which they ended."""
 
 
-def render(report: Report, form: Literal["html", "markdown"] | str) -> str:
+def render(report: Report, form: str) -> str:
     """The report as "html" or "markdown". The same report gives the same text."""
     if form == "html":
         from mapreduce.sinks.page import page

@@ -39,10 +39,10 @@ header .status { margin-right: 8px; font-size: 13px; line-height: 24px; padding:
 .status.good { color: var(--good); background: var(--good-back); }
 .status.warn { color: var(--warn); background: var(--warn-back); }
 .status.bad { color: var(--bad); background: var(--bad-back); }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(148px, 1fr)); gap: 12px;
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(134px, 1fr)); gap: 12px;
   margin: 0 0 12px; }
 .cards div, section { background: var(--card); border: 1px solid var(--line); border-radius: 12px; }
-.cards div { padding: 11px 16px; }
+.cards div { padding: 11px 14px; }
 .cards dt { color: var(--soft); font-size: 13px; }
 .cards dd { margin: 0; font-size: 20px; font-weight: 600; font-variant-numeric: tabular-nums;
   overflow-wrap: anywhere; line-height: 1.35; }
@@ -72,11 +72,15 @@ th { text-align: left; font-size: 13px; font-weight: 600; color: var(--soft); }
 th, td { padding: 6px 24px 6px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 tbody tr:last-child > * { border-bottom: 0; }
 tr > :last-child { padding-right: 0; }
-td { overflow-wrap: anywhere; min-width: 8em; }
-.number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; min-width: 0; }
-td.number { overflow-wrap: normal; }
+td { overflow-wrap: anywhere; min-width: 7em; }
+td + td { min-width: 12em; }
+.facts td { min-width: 0; }
+.number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
+td.number { overflow-wrap: normal; min-width: 0; }
 td.state { min-width: 0; white-space: nowrap; }
-.chart { width: 40%; min-width: 80px; }
+.chart { width: 40%; }
+td.chart { min-width: 80px; }
+.many .chart { width: 12%; }
 .chart div { height: 10px; min-width: 2px; margin-top: 7px; border-radius: 3px; background: var(--bar); }
 th.chart span { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 summary { cursor: pointer; }
@@ -123,9 +127,6 @@ footer p { font-size: 12px; }
   section { padding: 14px 14px; }
   th, td { padding-right: 14px; }
   td { min-width: 6.5em; }
-  td + td { min-width: 12em; }
-  .facts td { min-width: 0; }
-  td.number, td.state { min-width: 0; }
   td.chart { min-width: 52px; }
   .chart { width: 22%; }
   .facts th { width: 6.5em; font-size: 14px; }

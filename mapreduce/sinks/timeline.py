@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from mapreduce.figures import count, duration, visible
+from mapreduce.figures import count, duration
 from mapreduce.model import AttemptRecord
+from mapreduce.sinks.sections import shortened
 
 OUTCOMES = ("succeeded", "stopped", "lost", "failed")
 """The worst last: it is drawn over the others."""
@@ -109,7 +110,7 @@ def _chosen(workers: dict[int, list[_Try]]) -> list[int]:
 def _each(tries: Iterable[_Try], seconds: float) -> Iterable[Span]:
     for each in sorted(tries, key=lambda each: (OUTCOMES.index(each.outcome), each.began)):
         took = each.ended - each.began
-        task = f"{visible(each.record.task)}, attempt {each.record.attempt}"
+        task = f"{shortened(each.record.task, 80)}, attempt {each.record.attempt}"
         told = f"{task}: {each.outcome}, {duration(took)} from {duration(each.began)}"
         yield Span(each.began / seconds, took / seconds, each.outcome, told)
 
