@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from mapreduce.sinks.command import Command
     from mapreduce.sinks.copy import Copy
     from mapreduce.sinks.log import Log
+    from mapreduce.sinks.notify import Notify
     from mapreduce.sinks.report import ReportFile
     from mapreduce.sinks.secret import Secret
 
@@ -107,6 +108,7 @@ _HOMES = {
     "sinks.log": ("Log",),
     "sinks.report": ("ReportFile",),
     "sinks.secret": ("Secret",),
+    "sinks.notify": ("Notify",),
     "sinks.command": ("Command",),
     "sinks.copy": ("Copy",),
 }
@@ -119,7 +121,7 @@ __all__ = [  # noqa: RUF022 - in the order in which one meets them
     "CountDistinct", "ApproxDistinct", "Collect", "CollectSet", "Histogram", "Quantiles",
     "run", "JobResult", "JobSetResult", "Status",
     "Log", "ReportFile", "Secret",
-    "Command", "Copy",
+    "Notify", "Command", "Copy",
     "MapReduceError",
 ]  # fmt: skip
 
