@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from mapreduce.sinks.notify import Notify
     from mapreduce.sinks.report import ReportFile
     from mapreduce.sinks.secret import Secret
+    from mapreduce.sinks.table import Table
 
     __version__: str
 
@@ -108,6 +109,7 @@ _HOMES = {
     "sinks.log": ("Log",),
     "sinks.report": ("ReportFile",),
     "sinks.secret": ("Secret",),
+    "sinks.table": ("Table",),
     "sinks.notify": ("Notify",),
     "sinks.command": ("Command",),
     "sinks.copy": ("Copy",),
@@ -121,7 +123,7 @@ __all__ = [  # noqa: RUF022 - in the order in which one meets them
     "CountDistinct", "ApproxDistinct", "Collect", "CollectSet", "Histogram", "Quantiles",
     "run", "JobResult", "JobSetResult", "Status",
     "Log", "ReportFile", "Secret",
-    "Notify", "Command", "Copy",
+    "Table", "Notify", "Command", "Copy",
     "MapReduceError",
 ]  # fmt: skip
 
