@@ -72,8 +72,10 @@ if TYPE_CHECKING:
     from mapreduce.sinks.copy import Copy
     from mapreduce.sinks.email import Email
     from mapreduce.sinks.log import Log
+    from mapreduce.sinks.notify import Notify
     from mapreduce.sinks.reportfile import ReportFile
     from mapreduce.sinks.secret import Secret
+    from mapreduce.sinks.table import Table
     from mapreduce.sinks.webhook import Webhook
 
     __version__: str
@@ -115,6 +117,8 @@ _HOMES = {
     "sinks.reportfile": ("ReportFile",),
     "sinks.secret": ("Secret",),
     "sinks.webhook": ("Webhook",),
+    "sinks.table": ("Table",),
+    "sinks.notify": ("Notify",),
     "sinks.command": ("Command",),
     "sinks.copy": ("Copy",),
 }
@@ -127,7 +131,7 @@ __all__ = [  # noqa: RUF022 - in the order in which one meets them
     "CountDistinct", "ApproxDistinct", "Collect", "CollectSet", "Histogram", "Quantiles",
     "run", "JobResult", "JobSetResult", "Status",
     "Log", "ReportFile", "Email", "Webhook", "Secret",
-    "Command", "Copy",
+    "Table", "Notify", "Command", "Copy",
     "MapReduceError",
 ]  # fmt: skip
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import which
 
 BIN = Path(sys.executable).parent
 READY = 60.0
@@ -56,8 +59,10 @@ def _die_with_parent() -> None:
 
 
 @contextmanager
-def running(command: Sequence[str], is_ready: Callable[[], bool], log: Path) -> Iterator[None]:
-    """A server in a process group of its own, which is ready."""
+def running(
+    command: Sequence[str], is_ready: Callable[[], bool], log: Path, *, user: str | None = None
+) -> Iterator[None]:
+    """A server in a process group of its own, which is ready. user: who runs it, if another one does."""
     with open(log, "wb") as output:
         process = subprocess.Popen(
             command,
@@ -67,6 +72,7 @@ def running(command: Sequence[str], is_ready: Callable[[], bool], log: Path) -> 
             start_new_session=True,
             preexec_fn=_die_with_parent,
             cwd=log.parent,
+            user=user,
         )
     try:
         _wait_for(is_ready, process, log)
@@ -158,6 +164,65 @@ def rclone(folder: Path) -> Iterator[Server]:
     command += ["--addr", f"127.0.0.1:{port}", "--auth-key", f"{KEY},{SECRET}"]
     with running(command, lambda: _connects(port), folder / "rclone.log"):
         yield Server(f"http://127.0.0.1:{port}")
+
+
+USER, PASSWORD = "tester", "password-of-the-tests"
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """A PostgreSQL server that answers."""
+
+    port: int
+
+    def address(self, database: str) -> str:
+        """What psycopg connects to."""
+        return f"host=127.0.0.1 port={self.port} user={USER} password={PASSWORD} dbname={database}"
+
+
+@contextmanager
+def postgres() -> Iterator[Postgres]:
+    """PostgreSQL, which does not run as root: as another user then, in a folder of theirs."""
+    found = [
+        *Path("/usr/lib/postgresql").glob("*/bin/postgres"),
+        *map(Path, filter(None, [which("postgres")])),
+    ]
+    binaries = sorted(path.resolve().parent for path in found)[-1]
+    user = "postgres" if os.geteuid() == 0 else None
+    (port,) = free_ports(1)
+    with tempfile.TemporaryDirectory() as top:
+        folder = Path(top) / "postgres"
+        folder.mkdir()
+        (folder / "password").write_text(PASSWORD)
+        if user:
+            os.chmod(top, 0o711)
+            for path in (folder, folder / "password"):
+                shutil.chown(path, user)
+        data = str(folder / "data")
+        make = [str(binaries / "initdb"), "-D", data, "-U", USER, "-A", "scram-sha-256", "--no-sync"]
+        make += [f"--pwfile={folder / 'password'}", "--no-locale", "-E", "UTF8"]
+        subprocess.run(make, check=True, user=user, capture_output=True, cwd=folder, timeout=READY)
+        command = [str(binaries / "postgres"), "-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", ""]
+        command += ["-c", "fsync=off", "-c", "synchronous_commit=off"]  # power stays on
+        with running(command, lambda: _connects(port), Path(top) / "postgres.log", user=user):
+            server = Postgres(port)
+            _wait_until_it_answers(server)
+            yield server
+
+
+def _wait_until_it_answers(server: Postgres) -> None:
+    """It listens a while before it lets anybody in."""
+    import psycopg
+
+    end = time.monotonic() + READY
+    while True:
+        try:
+            psycopg.connect(server.address("postgres")).close()
+        except psycopg.OperationalError:
+            if time.monotonic() > end:
+                raise
+        else:
+            return
 
 
 def with_bucket(server: Server) -> Server:
