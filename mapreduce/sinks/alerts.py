@@ -12,7 +12,7 @@ from typing import Any
 
 from mapreduce.codec import sha256
 from mapreduce.errors import StorageError
-from mapreduce.figures import cause_of
+from mapreduce.figures import cause_of, visible
 from mapreduce.model import AttemptRecord, ErrorGroup
 from mapreduce.observers.quiet import Quiet
 from mapreduce.protocols import Store
@@ -98,7 +98,8 @@ class Alerts(Quiet):
             sink.warn(alert, key)
             store.create(mark, b"")
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a sink may raise anything; the run goes on
-            logger.error("sink %s could not be warned: %s", sink.name, what_it_said(sink, error))
+            told = visible(what_it_said(sink, error))
+            logger.error("sink %s could not be warned: %s", visible(sink.name), told)
 
 
 class _OfJob(Quiet):

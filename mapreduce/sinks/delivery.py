@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from mapreduce.codec import canonical_json, from_plain, sha256
 from mapreduce.errors import JobError, MapReduceError, SinkRefused, StorageError
+from mapreduce.figures import visible
 from mapreduce.model import Delivery, Manifest, SetManifest
 from mapreduce.protocols import Sink, Store
 from mapreduce.sinks.secret import scrubbed
@@ -234,9 +235,9 @@ class _Round:
         return tuple(self._ended.get(name) or self._unended(before[name]) for name in names)
 
     def _wait(self, sinks: Sequence[Sink], threads: Sequence[threading.Thread]) -> None:
-        longest = max((self._patience_of(sink) for sink in sinks), default=0.0)
-        end = time.monotonic() + longest + OVERTIME
-        for thread in threads:
+        begin = time.monotonic()
+        for sink, thread in zip(sinks, threads, strict=True):
+            end = begin + self._patience_of(sink) + OVERTIME
             thread.join(max(0.0, end - time.monotonic()))
 
     @staticmethod
@@ -273,7 +274,7 @@ class _Round:
             self._records.mark(done)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a sink may raise anything; the others go on
             failed = replace(tried, error=what_it_said(sink, error))
-            logger.error("sink %s failed: %s", sink.name, failed.error)
+            logger.error("sink %s failed: %s", visible(sink.name), visible(failed.error))
             self._records.tried(failed)
             return failed, error
         return done, None

@@ -56,11 +56,15 @@ class Report:
 
 
 def render(report: Report, form: str) -> str:
-    """The report as "html" or "markdown". The same report gives the same text."""
+    """The report as "html", "markdown" or "text". The same report gives the same text."""
     if form == "html":
         from mapreduce.sinks.page import page
 
         return page(report)
+    if form == "text":
+        from mapreduce.sinks.plain import plain
+
+        return plain(report)
     from mapreduce.sinks.markdown import markdown
 
     return markdown(report)

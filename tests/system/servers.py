@@ -17,6 +17,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import which
+from typing import Any
+from urllib.parse import quote
 
 BIN = Path(sys.executable).parent
 READY = 60.0
@@ -178,6 +180,18 @@ class Postgres:
     def address(self, database: str) -> str:
         """What psycopg connects to."""
         return f"host=127.0.0.1 port={self.port} user={USER} password={PASSWORD} dbname={database}"
+
+    @property
+    def url(self) -> str:
+        """What SQLAlchemy connects to, with the password."""
+        return f"postgresql+psycopg://{USER}:{quote(PASSWORD, safe='')}@127.0.0.1:{self.port}/postgres"
+
+    def query(self, query: str) -> list[Any]:
+        """All rows that it gives."""
+        import psycopg
+
+        with psycopg.connect(self.address("postgres")) as connection:
+            return connection.execute(query).fetchall()
 
 
 @contextmanager

@@ -11,16 +11,20 @@ import sqlite3
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
 import pytest
+import servers
 from endpoints import answering, endpoint, mail_server
 from servers import Postgres
 from standardwebhooks.webhooks import Webhook as Verifier
 
 from mapreduce import JobSetResult
+
+pytestmark = pytest.mark.system
 
 FILES = 200
 SECRET = "whsec_bmlnaHRseS1zZWNyZXQtb2YtdGhlLXRlc3Q="
@@ -97,6 +101,12 @@ def attachment(message: EmailMessage) -> str:
     (found,) = message.iter_attachments()
     content = found.get_content()
     return content if isinstance(content, str) else content.decode()
+
+
+@pytest.fixture
+def postgres() -> Iterator[Postgres]:
+    with servers.postgres() as server:
+        yield server
 
 
 @pytest.mark.timeout(600)

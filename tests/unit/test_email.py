@@ -129,9 +129,10 @@ def test_a_warning_has_no_attachment() -> None:
 
 @pytest.mark.covers("Q12", "a page over the limit of size")
 def test_a_page_that_is_too_large_is_not_mailed_and_the_text_says_where_the_result_lies(
-    own_folder: Path,
+    own_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    message = sink(25).message(set_news(own_folder / "set", jobs=20_000), KEY)
+    monkeypatch.setattr("mapreduce.sinks.email._TEXT", 1_000)
+    message = sink(25).message(set_news(own_folder / "set", jobs=200), KEY, page_limit=5_000)
     assert parts(message) == ["text/plain"]
     text = message.get_content()
     assert text.startswith(

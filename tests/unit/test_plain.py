@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mapreduce import Job, Records, Sum, run
+from mapreduce.sinks.news import news_of
 from mapreduce.sinks.plain import WIDTH, plain
-from mapreduce.sinks.report import Report, Section, describe
+from mapreduce.sinks.report import Report, Section
 
 TEXT = st.text(max_size=200)
 
@@ -37,7 +38,7 @@ def report(*sections: Section) -> Report:
 
 def test_the_text_of_a_run() -> None:
     result = run(Job("words", Records(["a", "b", "a"]), lambda word: [(word, 1)], Sum(), "out"), on="serial")
-    text = plain(describe(result))
+    text = plain(news_of(result).report)
     assert text.startswith("words: SUCCEEDED\n================\n\n")
     assert "\nkey  value\na        2\nb        1\n" in text
     assert result.manifest.digest in text
