@@ -40,12 +40,12 @@ from mapreduce.place import Place, place_of, place_to, run_directory
 from mapreduce.plan import make_plan, new_run_id
 from mapreduce.protocols import SetObserver
 from mapreduce.result import JobResult
-from mapreduce.resume import BegunSet, find_begun_set, set_record
+from mapreduce.resume import BegunSet, find_begun, find_begun_set, set_record
 from mapreduce.setresult import JobSetResult
 from mapreduce.signals import Asked, Signals
 from mapreduce.sinks.alerts import Alerts
 from mapreduce.sinks.delivery import deliver_all
-from mapreduce.store import layout
+from mapreduce.store import layout, open_store
 from mapreduce.telling import origin_of, record_end, result_of, tell_end
 
 logger = logging.getLogger("mapreduce.run")
@@ -338,9 +338,23 @@ class _SetRun:
                 manifest.inputs,
             )
             if same and not (self.options.overwrite and not of_this_run):
+                if (known is None or manifest.digest != known.digest) and not self._is_told(job, result):
+                    return None, True
                 kept = known is not None and known.kept and not of_this_run
                 return replace(self._account(name, result), kept=kept), True
         return None, is_own
+
+    def _is_told(self, job: Job, result: JobResult) -> bool:
+        """Whether the job's own sinks were told of a result, before or now; False: its run goes on, and does
+        that. A coordinator may have been killed between.
+        """
+        if self.options.on and is_place(self.options.on):
+            deliver_all(job.sinks, result, open_store(result.place, result.manifest.run_id))
+            return True
+        begun = find_begun(place_of(job, "", self.settings["work"]))
+        if begun is not None:
+            begun.lock.close()
+        return begun is None or begun.place.run_id != result.manifest.run_id
 
     def _candidates(self, job: Job, known: SetJob | None) -> Iterator[JobResult]:
         """Results that may be the job's: where it is known to lie, and where it would."""
