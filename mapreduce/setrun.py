@@ -46,7 +46,7 @@ from mapreduce.signals import Asked, Signals
 from mapreduce.sinks.alerts import Alerts
 from mapreduce.sinks.delivery import deliver_all
 from mapreduce.store import layout, open_store
-from mapreduce.telling import origin_of, record_end, result_of, tell_end
+from mapreduce.telling import REFUSALS, origin_of, record_end, result_of, tell_end
 
 logger = logging.getLogger("mapreduce.run")
 
@@ -484,6 +484,8 @@ class _SetRun:
         try:
             yield
         except BaseException as error:
+            if isinstance(error, REFUSALS) and not self.ended:
+                raise
             if self.ended:
                 jobs = count(len(self.jobs), "job")
                 error.add_note(f"{len(self.ended):,} of {jobs} had ended; go on with the same set.")
@@ -505,8 +507,9 @@ def _newest(place: Place) -> SetManifest | None:
     """What the last run of the set to a place has committed; None if there is none that can be read."""
     places: list[Path | str] = [place.output]
     if place.kept:
-        places = sorted(place.root.glob(f"*/{layout.KEPT}"), reverse=True) if place.root.is_dir() else []
+        places = list(place.root.glob(f"*/{layout.KEPT}")) if place.root.is_dir() else []
+    found = []
     for where in places:
         with suppress(ManifestError, StorageError):
-            return manifests.load_set(where)
-    return None
+            found.append(manifests.load_set(where))
+    return max(found, key=lambda manifest: manifest.started, default=None)

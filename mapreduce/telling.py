@@ -15,7 +15,7 @@ from typing import Any
 from mapreduce import manifest as manifests
 from mapreduce.account import Ended, account_of_end, is_cancelled
 from mapreduce.datasets import as_output
-from mapreduce.errors import MapReduceError, StorageError, Superseded
+from mapreduce.errors import JobChanged, MapReduceError, OutputExists, StorageError, Superseded
 from mapreduce.job import Job
 from mapreduce.model import AttemptRecord, Delivery, Manifest, Plan, SetManifest
 from mapreduce.observers.quiet import Quiet
@@ -36,6 +36,10 @@ HURRY = 5.0
 """Seconds that sinks have for the news that a run was stopped: somebody waits for its end."""
 RECORDS = 20
 """Records of runs that ended without a result which are kept for one output."""
+
+
+REFUSALS = (OutputExists, JobChanged)
+"""What is raised where a run is not begun, or not gone on with: only who wanted it need hear of that."""
 
 
 def tell(job: Job, place: Place, manifest: Manifest, options: Options) -> JobResult:
@@ -91,7 +95,8 @@ def telling_failure(
         raise
     except BaseException as error:
         place = story.place
-        if hands_over and isinstance(error, (KeyboardInterrupt, SystemExit)):
+        refused = isinstance(error, REFUSALS) and not story.attempts and not options.jobset
+        if refused or (hands_over and isinstance(error, (KeyboardInterrupt, SystemExit))):
             raise
         if place is not None and (job.sinks or options.jobset or has_work(place)):
             ended = Ended(
@@ -137,7 +142,13 @@ def record_end(root: Path, manifest: Manifest | SetManifest, data: bytes) -> Pat
         found[1] for name in there if (found := layout.failure_of(name)) and found[0] == manifest.run_id
     ]
     target = folder / layout.failure_name(manifest.run_id, max(numbers, default=0) + 1)
-    manifests.publish(open_store(target, manifest.run_id), data, overwrite=False)
+    try:
+        manifests.publish(open_store(target, manifest.run_id), data, overwrite=False)
+    except StorageError:
+        shutil.rmtree(target, ignore_errors=True)
+        with suppress(OSError):
+            folder.rmdir()
+        raise
     return target
 
 
