@@ -307,9 +307,7 @@ class _SetRun:
 
                 result = lead_on_store(job, options.on, options, begin, signals, limit=self.settings["limit"])
             else:
-                result = run_on_host(
-                    job, options, begin, signals, accept_new_code=self.accept_new_code, **self.settings
-                )
+                result = self._run_on_host(job, options, begin, signals)
         except BaseException as error:
             if is_cancelled(error) and signals.noted():
                 if isinstance(error, Interrupted):
@@ -317,6 +315,16 @@ class _SetRun:
                 raise
             return self._failed(name, error, time.monotonic() - begin.seconds)
         return self._account(name, result)
+
+    def _run_on_host(self, job: Job, options: Options, begin: Begin, signals: Signals) -> JobResult:
+        """Go on with what the job had accepted, if it is still the same job; else begin afresh."""
+        try:
+            return run_on_host(
+                job, options, begin, signals, accept_new_code=self.accept_new_code, **self.settings
+            )
+        except JobChanged as error:
+            logger.info("%s begins afresh: %s", job.name, error.message.split("\n", 1)[0])
+            return run_on_host(job, options, begin, signals, **(self.settings | {"resume": False}))
 
     def _done(self, name: str, job: Job) -> tuple[SetJob | None, bool]:
         """A result that the job has and need not make again; and whether what is there instead is the set's

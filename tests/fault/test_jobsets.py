@@ -180,6 +180,27 @@ def test_after_failures_only_what_has_no_result_runs_again() -> None:
     assert sum((calls(Path()) - before).values()) == 4, "all of it"
 
 
+def test_a_mended_job_begins_afresh_though_it_had_accepted_something() -> None:
+    def halves(word: str) -> Iterator[tuple[str, int]]:
+        note(f"map {word}")
+        if word == "bad":
+            raise ValueError("a bad word")
+        yield word, 1
+
+    def mended(word: str) -> Iterator[tuple[str, int]]:
+        note(f"map {word}")
+        yield word, 1
+
+    def jobs(function: Any) -> list[Job]:
+        return [Job("a", Records(["x", "bad"], split_size=1), function, Sum(), "out/a", max_attempts=1)]
+
+    assert run(JobSet("set", jobs(halves)), on="serial").status == "FAILED"
+    assert any(Path("out").glob(".a.mapreduce/2*/log/0*")), "it had accepted a map"
+    second = run(JobSet("set", jobs(mended)), on="serial")
+    assert list(second["a"]) == [("bad", 1), ("x", 1)]
+    assert calls(Path())["map x"] == 2
+
+
 def test_what_went_on_without_a_job_is_done_again_when_that_has_a_result() -> None:
     jobs = [job("a", "x"), job("b", "bad-b"), summary("a", "b")]
     first = run(JobSet("set", jobs, on_failure=0.5), on="serial")

@@ -14,8 +14,6 @@ from mapreduce.model import ErrorGroup
 from mapreduce.sinks.news import Alert, news_of, news_of_alert
 from mapreduce.sinks.report import Report, render
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 WIDTHS = (375, 1600)
@@ -27,7 +25,9 @@ def browser() -> Iterator[Any]:
     path = shutil.which("chromium")
     if path is None:
         pytest.skip("no Chromium is installed")
-    with sync_api.sync_playwright() as driver:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser
         browser.close()
@@ -81,8 +81,9 @@ class Opened:
 
     def violations(self) -> list[str]:
         """Rules of accessible pages that it breaks, and where."""
-        axe = pytest.importorskip("axe_core_python.sync_playwright", reason="axe is not installed")
-        found = axe.Axe().run(self.page)["violations"]
+        from axe_core_python.sync_playwright import Axe
+
+        found = Axe().run(self.page)["violations"]
         return [f"{rule['id']}: {node['html'][:200]}" for rule in found for node in rule["nodes"][:3]]
 
 

@@ -13,7 +13,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 import servers
 
@@ -42,6 +41,8 @@ class Database:
         self.ask("CREATE SCHEMA public")
 
     def ask(self, query: str, *parameters: object) -> list[Any]:
+        import psycopg
+
         with psycopg.connect(self.server.address("postgres"), autocommit=True) as connection:
             cursor = connection.execute(query, parameters)
             return cursor.fetchall() if cursor.description else []
@@ -201,6 +202,8 @@ def test_a_delivery_waits_for_the_one_before(database: Database, own_folder: Pat
 def test_a_lock_that_stays_is_told(database: Database, own_folder: Path, monkeypatch):
     monkeypatch.setattr(tables, "LOCK_SECONDS", 1)
     database.sink().deliver(counted(["a"]), KEY)
+    import psycopg
+
     with psycopg.connect(database.server.address("postgres")) as other:
         other.execute("UPDATE mapreduce_deliveries SET row_count = 0")
         with pytest.raises(SinkError, match="lock timeout") as failed:
