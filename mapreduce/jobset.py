@@ -101,6 +101,9 @@ def _validate(jobset: Any) -> None:
         "Give a folder or a URL for its manifest, or None.",
     )
     _validate_apart(what, jobset.jobs, demand)
+    own = None if jobset.output is None else _absolute(os.fspath(jobset.output))
+    same = next((job.name for job in jobset.jobs if own is not None and output_of(job) == own), "")
+    demand(not same, f"{what}: its manifest and the job {same} both go to {own}.", "Give it another output.")
     order(jobset)
 
 

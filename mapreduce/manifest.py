@@ -133,6 +133,15 @@ def load_set(place: Path | str) -> SetManifest:
     return parse_set(_read(place), layout.shown(str(place), layout.MANIFEST))
 
 
+def is_there(place: Path | str) -> bool:
+    """Whether there is a manifest at a place, whatever it says. Raises StorageError."""
+    try:
+        _read(place)
+    except ManifestError:
+        return False
+    return True
+
+
 def is_of_set(place: Path | str) -> bool:
     """Whether a JobSet's manifest lies there, not a job's. Raises ManifestError, StorageError."""
     return "jobs" in _fields(_read(place), layout.shown(str(place), layout.MANIFEST))

@@ -430,7 +430,7 @@ class Manifest:
     failure: ErrorGroup | None = None
     """What ended a run that failed or was cancelled; such a manifest names no parts."""
     jobset: str = ""
-    """The run of the JobSet that this one is a part of."""
+    """Name and run of the JobSet that this one is a part of: "night/20260101T000000-00000000"."""
     digest: str = ""
 
 
@@ -471,6 +471,8 @@ class SetJob:
     """The causes of what went wrong, those that ended it first."""
     kept: bool = False
     """It was done in an earlier run of the set."""
+    untold: tuple[str, ...] = ()
+    """Sinks of the job itself that could not be told."""
 
 
 @dataclass(frozen=True, slots=True)

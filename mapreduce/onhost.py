@@ -94,6 +94,7 @@ def _go_on(
     ):
         if begun.committed is not None:
             data = canonical_json(begun.committed)
+            story.committed = True
             return _publish_and_tell(job, place, begun.committed, data, options)
         place.store().delete(layout.COMMIT)  # one that can't be read, or whose parts are gone
         if plan != begun.plan:
@@ -143,6 +144,7 @@ def _finish(
         job, plan, outcome, begin.date, previous, workers, resumed=session - 1, jobset=options.jobset
     )
     _commit(place, data)
+    story.committed = True
     return _publish_and_tell(job, place, manifest, data, options)
 
 

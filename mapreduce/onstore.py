@@ -47,7 +47,8 @@ from mapreduce.signatures import check_signatures
 from mapreduce.sinks.delivery import named_sinks
 from mapreduce.store.probe import check_store
 from mapreduce.store.urls import folder_or_url
-from mapreduce.telling import Story, alerting, tell, telling_failure
+from mapreduce.telling import Story, alerting, telling_failure
+from mapreduce.telling import tell as tell_result
 from mapreduce.units import parse_size
 
 logger = logging.getLogger("mapreduce.run")
@@ -198,6 +199,11 @@ def _lead(
     claim_output(run.place)
     prepare_output(run.place)
     budget = None if job.memory is None else parse_size("memory", job.memory)
+
+    def tell(manifest: Manifest) -> None:
+        story.committed = True
+        run.tell(manifest)
+
     again = f"`mapreduce resume {shlex.quote(cluster.place)} {run.plan.run_id}`"
     try:
         with (
@@ -218,7 +224,7 @@ def _lead(
                 check=partial(version_difference, manifests.versions()),
                 observers=[*told, story],
                 stop_requested=signals.noted,
-                tell=run.tell,
+                tell=tell,
                 hands_over=hands_over,
                 jobset=options.jobset,
                 lonely=math.inf if options.hosts_timeout is None else options.hosts_timeout,
@@ -305,7 +311,7 @@ class _OnStore:
     def tell(self, manifest: Manifest) -> None:
         """Its result is published."""
         self.remove_garbage()
-        self.results.append(tell(self.job, self.place, manifest, self.options))
+        self.results.append(tell_result(self.job, self.place, manifest, self.options))
 
     def remove_garbage(self) -> None:
         """Remove from the output what no manifest names, and no run needs any more."""

@@ -225,6 +225,35 @@ def run_directory(
         lock.close()
 
 
+@contextmanager
+def only_one(place: Place, what: str) -> Iterator[None]:
+    """Let no other process of this host run the same meanwhile. Raises JobError if one does."""
+    lock = _only_lock(place, what)
+    with lock:
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                (place.root / layout.ONE).unlink()
+                place.root.rmdir()
+
+
+def _only_lock(place: Place, what: str) -> BinaryIO:
+    """The lock of who runs it; again if the one before has removed the file meanwhile."""
+    while True:
+        with storage_errors("create", place.root, missing=False):
+            make_directory(place.root)
+            lock = open(place.root / layout.ONE, "wb")  # noqa: SIM115 - the caller closes it
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            raise JobError(f"{what} is being run by another process.", hint="Wait for its end.") from None
+        if os.fstat(lock.fileno()).st_nlink:
+            return lock
+        lock.close()
+
+
 def has_work(place: Place) -> bool:
     """Whether the run has left something to go on from; True where that can't be known now."""
     try:

@@ -32,11 +32,11 @@ from mapreduce.errors import (
 from mapreduce.executors.slots import Share, Slots
 from mapreduce.figures import count, error_groups
 from mapreduce.job import Job
-from mapreduce.jobset import JobSet, order, output_of, without
+from mapreduce.jobset import JobSet, order, output_of, reads, sources_of, without
 from mapreduce.model import FORMAT_VERSION, ErrorGroup, SetJob, SetManifest, SetPlan, Status
 from mapreduce.onhost import run_on_host
 from mapreduce.options import Begin, Options, is_place
-from mapreduce.place import Place, place_of, place_to, run_directory
+from mapreduce.place import Place, only_one, place_of, place_to, run_directory
 from mapreduce.plan import make_plan, new_run_id
 from mapreduce.protocols import SetObserver
 from mapreduce.result import JobResult
@@ -46,7 +46,8 @@ from mapreduce.signals import Asked, Signals
 from mapreduce.sinks.alerts import Alerts
 from mapreduce.sinks.delivery import deliver_all
 from mapreduce.store import layout, open_store
-from mapreduce.telling import REFUSALS, origin_of, record_end, result_of, tell_end
+from mapreduce.store.urls import folder_or_url
+from mapreduce.telling import REFUSALS, forget_ends, origin_of, record_end, result_of, tell_end
 
 logger = logging.getLogger("mapreduce.run")
 
@@ -82,7 +83,7 @@ def run_set(
         raise JobError(
             f"There is no run of JobSet {jobset.name} that can go on.", hint="Run it without `resume`."
         )
-    with closing(begun.lock) if begun else nullcontext():
+    with closing(begun.lock) if begun else nullcontext(), only_one(place, f"JobSet {jobset.name}"):
         if begun is not None:
             _check_same(jobset, begun)
             place = begun.place
@@ -151,8 +152,19 @@ class _SetRun:
     # ------------------------------------------------------------ before it begins
 
     def _look_at_previous(self) -> None:
-        """Learn what the last run of the set has done. Raises OutputExists if that was all of it."""
+        """Learn what the last run of the set has done.
+
+        Raises OutputExists if that was all of it, or if something else lies where its manifest is to be.
+        """
         self.previous = _newest(self.place)
+        there = not self.place.kept and manifests.is_there(self.place.output)
+        is_ours = self.previous is not None and self.previous.jobset == self.jobset.name
+        if there and not is_ours and not self.options.overwrite:
+            raise OutputExists(
+                f"{self.place.output} holds a manifest that is none of JobSet {self.jobset.name}, "
+                "or is damaged.",
+                hint="Give another output, or replace it with --overwrite.",
+            )
         if self.previous is None or self.options.overwrite:
             return
         has_outputs = any(output_of(job) is not None for job in self.jobset.jobs)
@@ -269,7 +281,10 @@ class _SetRun:
         shown = ", ".join(lost[:3]) + (f" and {len(lost) - 3:,} more" if len(lost) > 3 else "")
         fewer = None
         if isinstance(self.jobset.on_failure, float):
-            fewer = without(job, [place for need in lost if (place := output_of(self.jobs[need]))])
+            places = [place for need in lost if (place := output_of(self.jobs[need]))]
+            fewer = without(job, places)
+            if fewer is not None and (old := _old_result(fewer, places)):
+                return self._not_run(name, f"It would read an older result in {old}: {shown} has no new one.")
         return fewer or self._not_run(name, f"It reads the output of {shown}, which has no result.")
 
     def _why_stopped(self) -> str:
@@ -296,7 +311,7 @@ class _SetRun:
             self.options,
             overwrite=self.options.overwrite or is_own,
             observers=(alerts.of_job(name),),
-            jobset=self.place.run_id,
+            jobset=self._mark,
             share=share,
             review=False,
         )
@@ -327,16 +342,15 @@ class _SetRun:
             return run_on_host(job, options, begin, signals, **(self.settings | {"resume": False}))
 
     def _done(self, name: str, job: Job) -> tuple[SetJob | None, bool]:
-        """A result that the job has and need not make again; and whether what is there instead is the set's
-        own, and may be replaced.
+        """A result that a run of the set has made and that need not be made again; and whether what is there
+        instead is the set's own, and may be replaced.
         """
         known = self.done_before.get(name)
         is_own = False
         for result in self._candidates(job, known):
             manifest = result.manifest
-            of_this_run = manifest.jobset == self.place.run_id
-            is_known = of_this_run or (known is not None and manifest.digest == known.digest)
-            if manifest.failure is not None or not is_known:
+            of_this_run = manifest.jobset == self._mark
+            if manifest.failure is not None or not manifest.jobset.startswith(f"{self.jobset.name}/"):
                 continue
             is_own = True
             plan = make_plan(job, manifest.run_id, self.settings["limit"])
@@ -348,9 +362,13 @@ class _SetRun:
             if same and not (self.options.overwrite and not of_this_run):
                 if (known is None or manifest.digest != known.digest) and not self._is_told(job, result):
                     return None, True
-                kept = known is not None and known.kept and not of_this_run
-                return replace(self._account(name, result), kept=kept), True
+                return replace(self._account(name, result), kept=not of_this_run), True
         return None, is_own
+
+    @property
+    def _mark(self) -> str:
+        """What the manifests of the jobs bear that this run of the set has made."""
+        return f"{self.jobset.name}/{self.place.run_id}"
 
     def _is_told(self, job: Job, result: JobResult) -> bool:
         """Whether the job's own sinks were told of a result, before or now; False: its run goes on, and does
@@ -396,6 +414,7 @@ class _SetRun:
             reads=reads,
             without=lost,
             errors=error_groups(manifest),
+            untold=tuple(each.sink for each in result.deliveries if not each.delivered and each.error),
         )
 
     def _failed(self, name: str, error: BaseException, seconds: float = 0.0) -> SetJob:
@@ -474,6 +493,7 @@ class _SetRun:
             is_there = manifests.load_set(self.place.output).digest == manifest.digest
         if not is_there:
             manifests.publish(store, data, overwrite=not self.place.kept)
+        forget_ends(self.place)
         result = JobSetResult(self.place.output, manifest)
         result.deliveries = deliver_all(
             self.jobset.sinks,
@@ -494,9 +514,8 @@ class _SetRun:
         except BaseException as error:
             if isinstance(error, REFUSALS) and not self.ended:
                 raise
-            if self.ended:
-                jobs = count(len(self.jobs), "job")
-                error.add_note(f"{len(self.ended):,} of {jobs} had ended; go on with the same set.")
+            jobs = count(len(self.jobs), "job")
+            error.add_note(f"{len(self.ended):,} of {jobs} had ended; go on with the same set.")
             if self.jobset.sinks and not (self.place.directory / layout.COMMIT).exists():
                 manifest, data = manifests.seal(self._manifest(error))
                 try:
@@ -505,6 +524,16 @@ class _SetRun:
                 except (StorageError, OSError) as another:
                     logger.warning("the end of the run can't be recorded: %s", another)
             raise
+
+
+def _old_result(job: Job, places: Sequence[str]) -> str:
+    """Which of these outputs, that got no result now, hold one that the job would read; "" for none."""
+    for place in places:
+        if any(reads(source, place) for source in sources_of(job)):
+            with suppress(ManifestError, StorageError):
+                manifests.load(folder_or_url(place))
+                return place
+    return ""
 
 
 def _status_of(error: BaseException) -> Status:

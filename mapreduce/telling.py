@@ -52,7 +52,7 @@ def tell(job: Job, place: Place, manifest: Manifest, options: Options) -> JobRes
         reviewed=options.review,
         origin=origin_of(options.invocation),
     )
-    _forget_ends(place)
+    forget_ends(place)
     for observer in options.observers:
         observer.finished(result)
     return result
@@ -74,6 +74,8 @@ class Story(Quiet):
     plan: Plan | None = None
     place: Place | None = None
     workers: int = 0
+    committed: bool = False
+    """There is a result: whatever happens now is no failure of the run."""
 
     def attempt_ended(self, attempt: AttemptRecord) -> None:
         self.attempts.append(attempt)
@@ -96,7 +98,7 @@ def telling_failure(
     except BaseException as error:
         place = story.place
         refused = isinstance(error, REFUSALS) and not story.attempts and not options.jobset
-        if refused or (hands_over and isinstance(error, (KeyboardInterrupt, SystemExit))):
+        if story.committed or refused or (hands_over and isinstance(error, (KeyboardInterrupt, SystemExit))):
             raise
         if place is not None and (job.sinks or options.jobset or has_work(place)):
             ended = Ended(
@@ -175,7 +177,7 @@ def not_told(deliveries: Sequence[Delivery]) -> str:
     )
 
 
-def _forget_ends(place: Place) -> None:
+def forget_ends(place: Place) -> None:
     """Remove what is recorded of runs to a place without a result, now that there is one, but for those of
     which somebody has not heard.
     """

@@ -218,13 +218,23 @@ def told(result: JobResult | JobSetResult, as_json: bool) -> int:
     """Tell what the observers did not: the document, and sinks that failed. The exit code."""
     from mapreduce.cli import console, failure
     from mapreduce.errors import SinkError
+    from mapreduce.figures import count
     from mapreduce.model import Status
     from mapreduce.observers.summary import shown_path
+    from mapreduce.result import JobResult
     from mapreduce.telling import not_told
 
     if as_json:
         console.say_json(document(result))
-    if missing := not_told(result.deliveries):
+    untold = [] if isinstance(result, JobResult) else [job for job in result.jobs if job.untold]
+    if untold and not not_told(result.deliveries):
+        places = ", ".join(shown_path(job.place) for job in untold[:3]) + (", …" if len(untold) > 3 else "")
+        error = SinkError(
+            f"The results are committed, but sinks of {count(len(untold), 'job')} were not told: {places}.",
+            hint="Mend that, and tell them with: mapreduce sinks retry RESULT",
+        )
+        code = failure.tell(error, [])
+    elif missing := not_told(result.deliveries):
         error = SinkError(
             f"The result is committed, but not everybody was told of it: {missing}",
             hint=f"Mend that, and tell them with: mapreduce sinks retry {shown_path(result.place)}",

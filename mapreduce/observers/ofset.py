@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TextIO
 
-from mapreduce.figures import count, duration, visible
+from mapreduce.figures import cause_of, count, duration, visible
 from mapreduce.model import SetJob, Status
 from mapreduce.observers.summary import shown_path
 
@@ -163,6 +163,9 @@ def set_summary(result: JobSetResult) -> list[str]:
         told.append(("kept", f"{count(kept, 'result')} of an earlier run"))
     told += _causes(result)
     told.append(("result", visible(shown_path(result.place))))
+    if untold := [f"{job.name} ({', '.join(job.untold)})" for job in jobs if job.untold]:
+        more = ", …" if len(untold) > _CAUSES else ""
+        told.append(("not told", visible(", ".join(untold[:_CAUSES])) + more))
     if sinks := [visible(delivery.sink) for delivery in result.deliveries if delivery.delivered]:
         told.append(("told", ", ".join(sinks)))
     return [
@@ -175,7 +178,8 @@ def _causes(result: JobSetResult) -> list[tuple[str, str]]:
     """What went wrong, by cause, with the jobs that it ended."""
     told = []
     for group in result.errors[:_CAUSES]:
-        names = [job.name for job in result.jobs if any(error.place == group.place for error in job.errors)]
+        cause = cause_of(group)
+        names = [job.name for job in result.jobs if any(cause_of(error) == cause for error in job.errors)]
         more = f" and {len(names) - 2:,} more" if len(names) > 2 else ""
         example = visible(group.message.split("\n", 1)[0])
         told.append(("", f"{group.number:,} × {example} ({', '.join(names[:2])}{more})"))

@@ -190,8 +190,7 @@ def deliver_all(
     names = tuple(sink.name for sink in named)
     told = Told(names, reviewed, origin)
     if not store.create(layout.told_name(manifest.run_id), canonical_json(told)):
-        with suppress(StorageError):
-            told = told_of(store, manifest.run_id) or told
+        told = _told_before(store, manifest.run_id) or told
     records = _Records(store, manifest)
     before = {sink.name: records.of(sink.name) for sink in named}
     if told.reviewed:
@@ -201,6 +200,21 @@ def deliver_all(
     round_ = _Round(result, records, today, patience)
     left = [sink for sink in named if not before[sink.name].delivered]
     return round_.tell(left, before, names)
+
+
+_READS = 10
+"""So often a record is read that seems to be damaged: a store may give half of it."""
+
+
+def _told_before(store: Store, run_id: str) -> Told | None:
+    """Who is to be told, as it was recorded first.
+
+    Raises StorageError for what stays damaged: it may say that somebody must approve.
+    """
+    for _ in range(_READS - 1):
+        with suppress(StorageError):
+            return told_of(store, run_id)
+    return told_of(store, run_id)
 
 
 class _Round:

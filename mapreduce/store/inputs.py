@@ -104,7 +104,13 @@ def _named_by(manifest: str, directory: str) -> list[str]:
 
     try:
         with open(manifest, "rb") as stream:
-            parts = json.load(stream)["parts"]
+            fields = json.load(stream)
+        if "jobs" in fields:
+            raise InputError(
+                f"{directory} holds the manifest of the JobSet {fields['jobset']}, which has no records.",
+                hint="Read the outputs of its jobs.",
+            )
+        parts = fields["parts"]
         return [os.path.join(directory, os.path.basename(part["name"])) for part in parts]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(

@@ -23,6 +23,7 @@ in a bucket .mapreduce/<output>-<digest of its URL>/<run>/
   output/                          the result of a job without output
   elsewhere                        a run on a store that hosts share writes to the output
 beside the directories of runs
+  one                              held while a process runs a set
   failed/<run>.000001/             as an output: the manifest of a run's end without a result, and its sinks
 on a store that hosts share
   open/<run>                       there while the run has not ended
@@ -62,6 +63,7 @@ DATA = "data"
 CRASHES = "crashes"
 KEPT = "output"
 FAILED = "failed"
+ONE = "one"
 SINKS = "_sinks"
 EPOCHS = "coord"
 ORDERS = "in"

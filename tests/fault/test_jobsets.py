@@ -72,7 +72,7 @@ def test_a_set_runs_in_order_and_is_told_once(on: str) -> None:
     assert [each.name for each in result] == ["summary", "a", "b", "kept"]
     assert list(result["kept"]) == [("q", 1)]
     assert result.jobs[0].reads == ("a", "b")
-    assert {each.manifest.jobset for each in result} == {result.manifest.run_id}
+    assert {each.manifest.jobset for each in result} == {f"set/{result.manifest.run_id}"}
     ((_, name, status, _),) = heard()
     assert (name, status) == ("set", "SUCCEEDED")
     assert JobSetResult.load(result.place).manifest == result.manifest
@@ -220,6 +220,62 @@ def test_a_result_of_other_code_or_input_is_none() -> None:
     assert list(second["a"]) == [("x", 1), ("y", 1)]
 
 
+def test_what_failed_in_between_and_is_mended_is_not_stuck() -> None:
+    jobs = [job("a", "x"), job("b", "bad-b")]
+    run(JobSet("set", jobs), on="serial")
+    jobs[0] = job("a", "bad-a")
+    assert statuses(run(JobSet("set", jobs), on="serial")) == {"a": "FAILED", "b": "FAILED"}
+    jobs = [job("a", "x"), job("b", "y")]
+    third = run(JobSet("set", jobs), on="serial")
+    assert third.status == "SUCCEEDED"
+    assert [each.kept for each in third.jobs] == [True, False], "the result of the first run still holds"
+
+
+def test_an_older_result_of_a_job_that_failed_is_not_read() -> None:
+    def named(name: str, *words: str) -> Job:
+        return job(name, *words)
+
+    reader = Job("summary", JsonLines("out/p*"), again, Sum(), "out/summary")
+    run(JobSet("set", [named("p1", "x"), named("p2", "x"), reader], on_failure=0.5), on="serial")
+    second = [named("p1", "x", "y"), named("p2", "bad-2"), reader]
+    result = run(JobSet("set", second, on_failure=0.5), on="serial", overwrite=True)
+    assert statuses(result) == {"p1": "SUCCEEDED", "p2": "FAILED", "summary": "CANCELLED"}
+    assert "It would read an older result" in result.jobs[2].errors[0].message
+
+
+def test_what_lies_where_the_set_s_manifest_is_to_be_is_left_alone() -> None:
+    run(job("a", "elsewhere"), on="serial")
+    with pytest.raises(OutputExists, match="holds a manifest that is none of JobSet set"):
+        run(JobSet("set", [job("b", "x")], output="out/a"), on="serial")
+    assert list(JobResult.load("out/a")) == [("elsewhere", 1)]
+    done = JobSet("one", [job("b", "x")], output="sets")
+    run(done, on="serial")
+    Path("sets/_manifest.json").write_text("{")
+    with pytest.raises(OutputExists, match="or is damaged"):
+        run(done, on="serial")
+
+
+def test_two_processes_don_t_run_one_set_at_once() -> None:
+    from mapreduce.errors import JobError
+
+    def also(word: str) -> Iterator[tuple[str, int]]:
+        with pytest.raises(JobError, match="is being run by another process"):
+            run(JobSet("set", [job("b", "x")], output="sets"), on="serial")
+        yield word, 1
+
+    outer = JobSet("set", [Job("a", Records(["x"]), also, Sum(), "out/a")], output="sets")
+    assert run(outer, on="serial").status == "SUCCEEDED"
+    assert list(Path().glob(".sets*")) == [], "nothing lies about"
+
+
+def test_a_job_s_sink_that_fails_is_told_of() -> None:
+    def down(result: Any) -> None:
+        raise ConnectionError("it is down")
+
+    result = run(JobSet("set", [job("a", "x", sinks=[down]), job("b", "x")]), on="serial")
+    assert [each.untold for each in result.jobs] == [("down",), ()]
+
+
 def test_a_result_that_the_set_has_not_made_is_left_alone() -> None:
     run(job("a", "elsewhere"), on="serial")
     result = run(JobSet("set", [job("a", "x"), job("b", "x")]), on="serial")
@@ -338,6 +394,16 @@ def test_a_set_is_killed_at_every_store_operation(runs: Runs, tmp_path: Path, ho
         shutil.rmtree(folder)
     assert len(alive) <= (how != "kill_before"), "but for the part that fails before it is written"
     assert all("new_file part-" in name for name in alive)
+
+
+def test_a_committed_run_that_is_stopped_while_it_tells_is_no_cancelled_one() -> None:
+    def stops(result: Any) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(job("a", "x", sinks=[stops, Heard()]), on="serial")
+    assert heard() == [], "nobody hears that it was cancelled"
+    assert not Path("out/.a.mapreduce/failed").exists()
 
 
 def test_other_jobs_are_refused_when_a_run_goes_on(runs: Runs, tmp_path: Path, monkeypatch: Any) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from mapreduce import Job, JobResult, Records, ReportFile, Secret, Sum, run
 from mapreduce.ended import find
-from mapreduce.errors import JobError, SinkError, SinkRefused
+from mapreduce.errors import JobError, SinkError, SinkRefused, StorageError
 from mapreduce.sinks import delivery
 from mapreduce.sinks.delivery import deliver_all, deliveries_of
 from mapreduce.sinks.news import News, news_of
@@ -157,6 +157,16 @@ def test_nobody_is_told_before_somebody_has_approved(result: JobResult) -> None:
     review = ended.review()
     assert review is not None
     assert (review.approved, review.by, review.note) == (True, "ann", "looks right")
+
+
+def test_a_damaged_record_lets_nobody_get_round_the_review(result: JobResult) -> None:
+    sink = Target("one")
+    told(result, sink, reviewed=True)
+    (record,) = Path("out/_sinks").glob("*/told")
+    record.write_bytes(record.read_bytes()[:10])
+    with pytest.raises(StorageError, match="told is damaged"):
+        told(result, sink)
+    assert sink.keys == []
 
 
 def test_what_was_rejected_stays_so(result: JobResult) -> None:
