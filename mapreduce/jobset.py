@@ -151,7 +151,7 @@ def _paths(source: Any) -> Iterator[str]:
 
 def _absolute(path: str) -> str:
     local = inputs.local_path(path)
-    return local.rstrip("/") if inputs.is_url(local) else os.path.abspath(local)
+    return local.rstrip("/") if inputs.is_url(local) else os.path.realpath(local)
 
 
 def reads(source: str, output: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from mapreduce.codec import canonical_json, from_plain, sha256
 from mapreduce.errors import JobError, MapReduceError, SinkRefused, StorageError
 from mapreduce.figures import visible
+from mapreduce.job import NAME
 from mapreduce.model import Delivery, Manifest, SetManifest
 from mapreduce.protocols import Sink, Store
 from mapreduce.sinks.secret import scrubbed
@@ -37,21 +39,31 @@ OVERTIME = 45.0
 """Seconds that a last try may take when a sink's patience is over; it is left alone then."""
 
 
+_UNUSUAL = re.compile(r"[^A-Za-z0-9._-]")
+
+
 class FunctionSink:
     """A function of one's own as a sink: it gets the JobResult, or the JobSetResult."""
 
     def __init__(self, function: Callable[[Any], object]) -> None:
         self._function = function
-        self.name = getattr(function, "__name__", type(function).__name__).strip("<>")
+        name = getattr(function, "__name__", type(function).__name__)
+        self.name = _UNUSUAL.sub("-", name).strip("-._") or "function"
 
     def deliver(self, result: Result, key: str) -> None:
         self._function(result)
 
 
 def named_sinks(sinks: Sequence[Any]) -> list[Sink]:
-    """Sinks with functions wrapped. Raises JobError if two have one name."""
+    """Sinks with functions wrapped. Raises JobError if two have one name, or one's can be no file's."""
     found = [sink if isinstance(sink, Sink) else FunctionSink(sink) for sink in sinks]
     names = [sink.name for sink in found]
+    wrong = next((name for name in names if type(name) is not str or not NAME.match(name)), None)
+    if wrong is not None:
+        raise JobError(
+            f"A sink is called {wrong!r}.",
+            hint="Use 1 to 100 letters, digits, '.', '_' or '-', beginning with a letter or a digit.",
+        )
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
         raise JobError(f"Two sinks are called {twice!r}.", hint="Give one of them another name.")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import ClassVar
 
 from mapreduce.errors import JobError
+from mapreduce.job import NAME
 from mapreduce.sinks.news import Alert, News, Result, news_of, news_of_alert
 from mapreduce.sinks.secret import Secret
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 
 
 class Teller:
@@ -28,7 +26,7 @@ class Teller:
 
     def __init__(self, name: str, *, alert: bool = False, patience: float = 60.0) -> None:
         kind = type(self).__name__
-        if type(name) is not str or not _NAME.match(name):
+        if type(name) is not str or not NAME.match(name):
             raise JobError(
                 f"{kind}: name={name!r}.",
                 hint="Use 1 to 100 letters, digits, '.', '_' or '-', beginning with a letter or a digit.",

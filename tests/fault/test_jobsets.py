@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from fault.clusters import Processes, ended
 from fault.small_run import Ended, Runs, calls, new_folder, note, told
 from mapreduce import Job, JobResult, JobSet, JobSetResult, JsonLines, Records, Sum, run
-from mapreduce.errors import JobChanged, OutputExists
+from mapreduce.errors import JobChanged, JobError, OutputExists
 from mapreduce.manifest import verify
 from mapreduce.testing import run_sequential
 
@@ -256,8 +257,6 @@ def test_what_lies_where_the_set_s_manifest_is_to_be_is_left_alone() -> None:
 
 
 def test_two_processes_don_t_run_one_set_at_once() -> None:
-    from mapreduce.errors import JobError
-
     def also(word: str) -> Iterator[tuple[str, int]]:
         with pytest.raises(JobError, match="is being run by another process"):
             run(JobSet("set", [job("b", "x")], output="sets"), on="serial")
@@ -418,9 +417,64 @@ def test_other_jobs_are_refused_when_a_run_goes_on(runs: Runs, tmp_path: Path, m
         run(fewer, on="serial")
 
 
-def test_a_set_on_a_store_runs_one_job_after_the_other() -> None:
-    """`tests/fault/test_hosts.py` has the hosts; here a set is only refused what it can't have."""
-    from mapreduce.errors import JobError
-
+def test_what_a_set_can_t_have() -> None:
     with pytest.raises(JobError, match="not for a JobSet"):
         run(JobSet("set", [job("a", "x")]), replay="out/a")
+
+
+ON_A_STORE = """
+from mapreduce import Identity, Job, JobSet, JsonLines, Records, Sum
+
+def pair(word):
+    if word == "bad":
+        raise ValueError("a bad word")
+    yield word, 1
+
+def again(record):
+    yield record["key"], record["value"]
+
+jobs = [Job(name, Records([name, "x"]), pair, Sum(), f"out/{name}") for name in ("a", "bad", "c")]
+total = Job("total", JsonLines(["out/a", "out/c"]), again, Sum(), "out/total")
+night = JobSet("night", [total, *jobs], output="night")
+"""
+
+
+@pytest.mark.timeout(300)
+def test_a_set_on_a_store_is_done_by_its_hosts(processes: Processes) -> None:
+    Path("store").mkdir(mode=0o700)
+    Path("set.py").write_text(ON_A_STORE)
+    processes.host()
+    code, told = ended(processes.start("run", "set.py", "--on", "./store"))
+    assert code == 3, told
+    result = JobSetResult.load("night")
+    assert statuses(result) == {"total": "SUCCEEDED", "a": "SUCCEEDED", "bad": "FAILED", "c": "SUCCEEDED"}
+    assert dict(result["total"]) == {"a": 1, "c": 1, "x": 2}
+    code, told = ended(processes.start("run", "set.py", "--on", "./store"))
+    assert code == 3, told
+    again = JobSetResult.load("night")
+    assert [each.kept for each in again.jobs] == [True, True, False, True]
+
+
+# ---------------------------------------------------------------- while it goes on
+
+
+class Warned(Heard):
+    """A sink that hears of failures while the set goes on."""
+
+    alert = True
+
+    def warn(self, alert: Any, key: str) -> None:
+        note(f"warned {alert.jobset} {alert.job} {alert.error.kind} {key}")
+
+
+@ON
+def test_a_set_s_sink_is_warned_once_of_each_cause(on: str) -> None:
+    jobs = [job("a", "bad-1"), job("b", "x"), Job("c", Records([1]), missing, Sum(), "out/c")]
+    run(JobSet("set", [*jobs, job("d", "bad-2")], sinks=[Warned()]), on=on)
+    warned = sorted(call.split()[1:4] for call in calls(Path()).elements() if call.startswith("warned"))
+    assert [(name, kind) for name, _, kind in warned] == [("set", "UserFunctionError")] * 2
+    assert len({key for call in calls(Path()) if call.startswith("warned") for key in call.split()[4:]}) == 2
+
+
+def missing(word: int) -> Iterator[tuple[str, int]]:
+    raise LookupError("another cause")

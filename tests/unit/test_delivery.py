@@ -117,6 +117,19 @@ def test_marks_go_by_name(result: JobResult) -> None:
         told(result, first, Target("first"))
 
 
+@pytest.mark.covers("Q8", "names of sinks that lead out of the folder, are too long, or are no text")
+@pytest.mark.parametrize("name", ["../../evil", "a/b", "", "x" * 101, ".hidden", "a\x00", "\ud800", 3])
+def test_a_sink_s_name_is_one_that_a_file_may_have(result: JobResult, name: Any) -> None:
+    class Own:
+        def deliver(self, result: Any, key: str) -> None:
+            raise AssertionError("nobody is told")
+
+    own = Own()
+    own.name = name  # type: ignore[attr-defined]
+    with pytest.raises(JobError, match="A sink is called"):
+        told(result, own)
+
+
 def test_a_secret_is_taken_out_of_what_a_sink_says(
     result: JobResult, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
