@@ -168,7 +168,8 @@ class _SetRun:
         if self.previous is None or self.options.overwrite:
             return
         has_outputs = any(output_of(job) is not None for job in self.jobset.jobs)
-        if self.previous.status is Status.SUCCEEDED and (has_outputs or not self.place.kept):
+        is_new = self.jobs.keys() - {job.name for job in self.previous.jobs}
+        if self.previous.status is Status.SUCCEEDED and not is_new and (has_outputs or not self.place.kept):
             raise OutputExists(
                 f"JobSet {self.jobset.name} has succeeded already, in run {self.previous.run_id}.",
                 hint="Look at it with `mapreduce report`, or replace all its results with --overwrite.",

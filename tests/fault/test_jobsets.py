@@ -221,6 +221,15 @@ def test_a_result_of_other_code_or_input_is_none() -> None:
     assert list(second["a"]) == [("x", 1), ("y", 1)]
 
 
+def test_a_set_that_has_grown_runs_what_is_new() -> None:
+    run(JobSet("set", [job("a", "x")], output="sets"), on="serial")
+    before = calls(Path())
+    second = run(JobSet("set", [job("a", "x"), job("b", "y")], output="sets"), on="serial")
+    assert calls(Path()) - before == Counter({"map y": 1})
+    assert [each.kept for each in second.jobs] == [True, False]
+    assert second.manifest.previous != ""
+
+
 def test_what_failed_in_between_and_is_mended_is_not_stuck() -> None:
     jobs = [job("a", "x"), job("b", "bad-b")]
     run(JobSet("set", jobs), on="serial")
