@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from queue import SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mapreduce.codec import sha256
 from mapreduce.errors import StorageError
@@ -17,8 +17,10 @@ from mapreduce.model import AttemptRecord, ErrorGroup
 from mapreduce.observers.quiet import Quiet
 from mapreduce.protocols import Store
 from mapreduce.sinks.delivery import named_sinks, what_it_said
-from mapreduce.sinks.news import Alert
 from mapreduce.store import layout
+
+if TYPE_CHECKING:
+    from mapreduce.sinks.news import Alert
 
 logger = logging.getLogger("mapreduce.sinks")
 
@@ -71,6 +73,8 @@ class Alerts(Quiet):
             if self._thread is None:
                 self._thread = threading.Thread(target=self._send_all, name="alerts", daemon=True)
                 self._thread.start()
+        from mapreduce.sinks.news import Alert  # with the reports, which most runs don't need
+
         when = self._today().isoformat(timespec="seconds")
         self._waiting.put(Alert(job or self._job, self._run_id, self._jobset, error, when))
 
