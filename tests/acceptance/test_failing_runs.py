@@ -77,6 +77,8 @@ def test_three_files_that_fail_in_two_ways_are_two_causes():
         "\n  What was done is kept for the functions as they are: go on with `mapreduce resume out`" in told
     )
 
+    for name in "abc":
+        Path(f"{name}.txt.runs").unlink()
     again = call("run", "job.py", "--workers", "4", "--json")
     error = json.loads(again.stdout)["error"]
     assert error["kind"] == "UserFunctionError"
