@@ -19,7 +19,7 @@ from mapreduce.coordinator.state import Limits
 from mapreduce.errors import JobError, OutputExists, Superseded
 from mapreduce.hosts import lead
 from mapreduce.hosts.jobs import Cluster, Form, Spec, version_difference
-from mapreduce.hosts.leadership import has_ended, newest, said_end
+from mapreduce.hosts.leadership import has_ended, is_interruption, is_retried, newest, said_end
 from mapreduce.hosts.resuming import check_has_not_ended
 from mapreduce.hosts.signing import read_key
 from mapreduce.importpath import lead_path, load_deployed
@@ -116,11 +116,11 @@ def submit(
     run_id = new_run_id(Begin.now().date)
     run = _found_or_laid_down(job, run_id, cluster, options, limit=limit, resume=resume, is_left=True)
     epoch = newest(run.store)
-    if epoch and (error := said_end(run.store, epoch)) is not None:
+    if epoch and (error := said_end(run.store, epoch)) is not None and not is_retried(run.store, epoch):
         raise JobError(
             f"Run {run.plan.run_id} of this job lies on {cluster.place}, and "
             + (f"has failed: {error['message']}" if error else "was stopped."),
-            hint=f"Go on with it, mapreduce resume {cluster.place} {run.plan.run_id}, or use --new.",
+            hint=f"Go on with it, mapreduce retry {cluster.place} {run.plan.run_id}, or use --new.",
         )
     return Submitted(
         run.plan.run_id,
@@ -204,10 +204,10 @@ def _lead(
         story.committed = True
         run.tell(manifest)
 
-    again = f"`mapreduce resume {shlex.quote(cluster.place)} {run.plan.run_id}`"
+    where = f"{shlex.quote(cluster.place)} {run.plan.run_id}"
     try:
         with (
-            _telling_how_to_go_on(again, options, hands_over=hands_over),
+            _telling_how_to_go_on(where, options, hands_over=hands_over),
             signals.draining(True),
             alerting(job, run.plan.run_id, run.store, options) as told,
         ):
@@ -331,15 +331,20 @@ class _OnStore:
 
 
 @contextmanager
-def _telling_how_to_go_on(again: str, options: Options, *, hands_over: bool) -> Iterator[None]:
-    """Add to what ends a run on a store a note that says how to go on with it, unless somebody else does."""
+def _telling_how_to_go_on(where: str, options: Options, *, hands_over: bool) -> Iterator[None]:
+    """Add to what ends a run on a store a note that says how to go on with it, unless somebody else does.
+
+    where: store and run, as one types them.
+    """
+    again = f"`mapreduce resume {where}`"
     try:
         yield
     except (OutputExists, Superseded):
         raise
     except BaseException as error:
         if hands_over:
-            error.add_note(f"What was done is kept. Go on with {again}, or `mapreduce coordinator`.")
+            others = "coordinator" if is_interruption(error) else f"retry {where}"
+            error.add_note(f"What was done is kept. Go on with `mapreduce {others}`, or {again}.")
             raise
         if options.invocation:
             how, afresh = f"{again}, or the same command", "--new"

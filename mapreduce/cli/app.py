@@ -19,6 +19,7 @@ from mapreduce.cli.keygen import keygen
 from mapreduce.cli.plan import plan
 from mapreduce.cli.report import report, runs
 from mapreduce.cli.resume import resume
+from mapreduce.cli.retry import retry
 from mapreduce.cli.run import run
 from mapreduce.cli.show import show
 from mapreduce.cli.sinks import approve, reject, sinks
@@ -122,6 +123,7 @@ for _command in (
     jobs,
     status,
     stop,
+    retry,
     clean,
     doctor,
     keygen,

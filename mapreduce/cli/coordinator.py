@@ -30,9 +30,9 @@ def coordinator(store: str, run_id: str | None, key_file: str | None, as_json: b
     """Lead runs that were laid down on a STORE by `mapreduce submit`, and those whose coordinator was killed.
 
     Each by a process of its own, until stopped: Ctrl-C or SIGTERM lets attempts end for up to three seconds,
-    once more ends at once. Runs that have failed, or were stopped, are left to `mapreduce resume`. There may
-    be several, on several hosts: each run is led by one. With RUN, the beginning of a run's id, that run is
-    led by this process, until it ends.
+    once more ends at once. Runs that have failed, or were stopped, wait for `mapreduce retry` or `mapreduce
+    resume`. There may be several, on several hosts: each run is led by one. With RUN, the beginning of a
+    run's id, that run is led by this process, until it ends.
     """
     from mapreduce.hosts.signing import KEY_FILE
 

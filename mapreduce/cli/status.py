@@ -112,7 +112,7 @@ def _coordinator(found: Status) -> str:
     who = f"{facts.epoch}, {facts.coordinator or 'of unknown name'}"
     if facts.state in (State.ENDED, State.LATE):
         return f"{who}, was the last one"
-    if facts.state in (State.FAILED, State.STOPPED):
+    if facts.state in (State.FAILED, State.STOPPED, State.QUEUED):
         return f"{who}, has ended"
     if found.answered is None:
         return f"{who}: no answer within {found.watched:.1f} s"
@@ -147,13 +147,16 @@ def _advice(cluster: Cluster, found: Status) -> list[str]:
 
     facts = found.facts
     again = f"mapreduce resume {cluster.place} {facts.run}"
+    by_others = f"mapreduce retry {cluster.place} {facts.run}, for a coordinator to lead it"
     if facts.state is State.ENDED:
         return [f"mapreduce show {facts.output}", f"mapreduce clean {cluster.place} {facts.run}"]
     if facts.state is State.LATE:
         return [f"mapreduce clean {cluster.place} {facts.run}"]
     if facts.state is State.FAILED:
-        return [*filter(None, [facts.error.get("hint", "")]), again]
-    if not facts.epoch:
+        return [*filter(None, [facts.error.get("hint", "")]), again, by_others]
+    if facts.state is State.STOPPED:
+        return [again, by_others]
+    if facts.state is State.QUEUED:
         return [f"mapreduce coordinator {cluster.place} {facts.run}"]
     if found.answered is None:
         return [again]

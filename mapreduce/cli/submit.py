@@ -91,7 +91,14 @@ def _lines(found: Submitted) -> list[str]:
     lies = "lies" if found.is_new else "lay already"
     return [
         f"Run {found.run_id} ({visible(found.job)}, {tasks}) {lies} on {found.store}.",
-        f"  see it     mapreduce status {found.store} {found.run_id}",
-        f"  lead it    mapreduce coordinator {found.store}, unless that runs somewhere",
-        f"  work       mapreduce worker {found.store}, on each host",
+        *what_next(found.store, found.run_id),
+    ]
+
+
+def what_next(store: str, run: str = "") -> list[str]:
+    """What is to be done about a run that waits for others, or about all of a store."""
+    return [
+        f"  see it     mapreduce {'status' if run else 'jobs'} {store} {run}".rstrip(),
+        f"  lead it    mapreduce coordinator {store}, unless that runs somewhere",
+        f"  work       mapreduce worker {store}, on each host",
     ]

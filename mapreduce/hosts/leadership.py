@@ -21,8 +21,8 @@ ENDED, LATE = b"ended", b"late"
 """What the object says that tells of a run's end: LATE if its output had got another run's result."""
 CLEANED = b"cleaned"
 """What stands in the place of the commit when there shall be none any more."""
-STOP, ASKED = b"stop", b"ask"
-"""What those objects say that ask a coordinator something."""
+STOP, ASKED, RETRY = b"stop", b"ask", b"retry"
+"""What those objects say by which somebody asks for something."""
 
 
 def claim(store: Store, nonce: str, name: str) -> int:
@@ -164,3 +164,21 @@ def said_end(store: Store, epoch: int) -> dict[str, str] | None:
     None: it has not said so. It leads, is frozen, or was killed.
     """
     return _record(store, layout.end_name(epoch))
+
+
+def request_retry(store: Store, epoch: int) -> None:
+    """Let others lead a run though the coordinator of its newest epoch has said how it ended.
+
+    Raises StorageError.
+    """
+    store.put(layout.retry_name(epoch), RETRY)
+
+
+def withdraw_retry(store: Store, epoch: int) -> None:
+    """Take that back; who has begun to lead is not stopped by it. Raises StorageError."""
+    store.delete(layout.retry_name(epoch))
+
+
+def is_retried(store: Store, epoch: int) -> bool:
+    """Whether that was asked for since that coordinator ended."""
+    return _says(store, layout.retry_name(epoch), RETRY)

@@ -10,7 +10,7 @@ from mapreduce.coordinator.log import read_log
 from mapreduce.errors import MapReduceError, SignatureError, WorkDamaged
 from mapreduce.figures import causes
 from mapreduce.hosts.jobs import Cluster, version_difference
-from mapreduce.hosts.leadership import has_ended, leader, newest, said_end, was_late
+from mapreduce.hosts.leadership import has_ended, is_retried, leader, newest, said_end, was_late
 from mapreduce.hosts.messages import HostReport
 from mapreduce.hosts.watching import Seen, enough, watch
 from mapreduce.model import AttemptRecord, Kind, TaskId
@@ -24,7 +24,7 @@ class State(StrEnum):
     """How far a run is, in a word, by what lies there. Whether somebody leads it takes watching."""
 
     QUEUED = "queued"
-    """No coordinator has come yet."""
+    """No coordinator has come yet, or none since `mapreduce retry`."""
     MAPPING = "mapping"
     REDUCING = "reducing"
     COMMITTED = "committed"
@@ -119,7 +119,9 @@ def _facts(cluster: Cluster, run_id: str) -> Facts:
         reduces_done=_of_kind(tasks, Kind.REDUCE),
     )
     ended = said_end(store, epoch) if epoch else None
-    return replace(found, state=_state(store, found, ended), error=_shown(ended or {}))
+    waits = not epoch or (ended is not None and is_retried(store, epoch))
+    state = _state(store, found, ended, waits=waits)
+    return replace(found, state=state, error=_shown(ended or {}) if state is State.FAILED else {})
 
 
 def _of_kind(tasks: Iterable[TaskId], kind: Kind) -> int:
@@ -130,13 +132,13 @@ def _shown(error: dict[str, str]) -> dict[str, str]:
     return {name: error[name] for name in ("kind", "message", "hint") if name in error}
 
 
-def _state(store: Store, found: Facts, ended: dict[str, str] | None) -> State:
+def _state(store: Store, found: Facts, ended: dict[str, str] | None, *, waits: bool) -> State:
     if layout.COMMIT in store.list(layout.RESULT):
         return State.COMMITTED
+    if waits:
+        return State.QUEUED
     if ended is not None:
         return State.FAILED if ended else State.STOPPED
-    if not found.epoch:
-        return State.QUEUED
     return State.REDUCING if found.maps_done == found.maps and found.reduces else State.MAPPING
 
 

@@ -10,7 +10,15 @@ from enum import StrEnum
 from mapreduce.coordinator.loop import DRAIN_SECONDS
 from mapreduce.hosts.desk import Pace
 from mapreduce.hosts.jobs import Cluster
-from mapreduce.hosts.leadership import has_ended, leader, newest, request_stop, said_end, was_late
+from mapreduce.hosts.leadership import (
+    has_ended,
+    leader,
+    newest,
+    request_stop,
+    said_end,
+    was_late,
+    withdraw_retry,
+)
 from mapreduce.hosts.watching import watch
 
 
@@ -66,7 +74,7 @@ def stop(
     """Ask whoever leads a run to stop, and wait for it, by default for as long as that may take.
 
     What was accepted stays. The request is for the newest coordinator alone, so it stops nobody who comes
-    later. Raises StorageError.
+    later; one that others were let lead again (`retry`) is left alone again. Raises StorageError.
     """
     store, pace = cluster.of_run(run_id), cluster.pace()
     allowed = patience(pace) if seconds is None else seconds
@@ -81,6 +89,9 @@ def stop(
             return came_of_it(Outcome.LATE if was_late(store) else Outcome.ENDED)
         epoch = epoch or newest(store)
         if epoch and (error := said_end(store, epoch)) is not None:
+            withdraw_retry(store, epoch)
+            if newest(store) > epoch:
+                return came_of_it(Outcome.FOLLOWED)
             if error:
                 return came_of_it(Outcome.FAILED)
             if not asked:

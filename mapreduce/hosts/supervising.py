@@ -1,9 +1,9 @@
 """Leading runs that nobody leads, each by a process of its own.
 
 Whoever laid a run down may lead it (`mapreduce run --on`), or leave that to others (`mapreduce submit`). A
-coordinator that was killed is followed by another; one that has said how it ended is not: why a run failed,
-or was stopped, is for a person to look at. Several supervisors may look after one store: of two coordinators
-of a run the newer one leads, and the older one ends.
+coordinator that was killed is followed by another; one that has said how it ended is not, until a person who
+has looked why asks for it (`mapreduce retry`). Several supervisors may look after one store: of two
+coordinators of a run the newer one leads, and the older one ends.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Protocol
 
 from mapreduce.errors import SignatureError, WorkDamaged
 from mapreduce.hosts.jobs import Cluster
-from mapreduce.hosts.leadership import Asking, has_ended, leader, newest, said_end, was_late
+from mapreduce.hosts.leadership import Asking, has_ended, is_retried, leader, newest, said_end, was_late
 from mapreduce.hosts.watching import enough
 
 logger = logging.getLogger("mapreduce.run")
@@ -125,9 +125,16 @@ class Supervisor:
 
     def _note_end(self, run_id: str, code: int) -> None:
         """Who ends badly may do so again: others are started later and later."""
-        pause = 0.0 if code in COMPLETE else self._pauses.add(run_id, self._clock())
+        waits = code not in COMPLETE and not self._rests(run_id)
+        pause = self._pauses.add(run_id, self._clock()) if waits else 0.0
         again = f"; not again here within {pause:g} s" if pause else ""
         logger.info("run %s is led no more: exit code %s%s", run_id, code, again)
+
+    def _rests(self, run_id: str) -> bool:
+        """Whether nobody leads a run until a person asks for it."""
+        store = self._cluster.of_run(run_id)
+        epoch = newest(store)
+        return bool(epoch) and said_end(store, epoch) is not None and not is_retried(store, epoch)
 
     def close(self) -> None:
         """Take back what was asked."""
@@ -151,7 +158,7 @@ class Supervisor:
             return is_left or now - self._alone.setdefault(run_id, now) >= self._again
         if said_end(store, epoch) is not None:
             self._forget(run_id)
-            return False
+            return is_retried(store, epoch)
         return self._is_silent(run_id, epoch, self._patience)
 
     def _is_silent(self, run_id: str, epoch: int, patience: float) -> bool:

@@ -36,6 +36,7 @@ on a store that hosts share
   coord/000001                     who leads: the highest epoch; log entries bear it as their session
   coord/000001.stop                whoever leads under this epoch is asked to stop
   coord/000001.end                 how its coordinator ended, if not with a result
+  coord/000001.retry               others may lead the run all the same
   coord/000001.ask-<token>         somebody asks whether it is there,
   coord/000001.here-<token>        and it is
   in/<host>/000001.00000001        orders to a host: epoch, number
@@ -252,6 +253,11 @@ def stop_name(epoch: int) -> str:
 def end_name(epoch: int) -> str:
     """How the coordinator of an epoch ended, if not with a result."""
     return f"{epoch_name(epoch)}.end"
+
+
+def retry_name(epoch: int) -> str:
+    """What lets others lead a run though the coordinator of an epoch has said how it ended."""
+    return f"{epoch_name(epoch)}.retry"
 
 
 def ask_name(epoch: int, token: str) -> str:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from mapreduce.errors import Interrupted, StorageError
 from mapreduce.hosts.jobs import Cluster
-from mapreduce.hosts.leadership import leader, newest
+from mapreduce.hosts.leadership import claim, leader, newest, say_end
 from mapreduce.store import layout
 
 from .attempts import wait_for
@@ -189,6 +190,65 @@ def test_a_run_that_fails_is_left_to_a_person(store: Path, processes: Processes)
     assert_told(run_id)
 
 
+def test_a_run_that_failed_is_led_again_when_a_person_has_mended_it(
+    store: Path, processes: Processes
+) -> None:
+    Path("job.py").write_text(FAILING.replace("1 / 0", "line[0] == '7' and 1 / 0"))
+    host = processes.host()
+    run_id = submitted(processes)
+    processes.coordinator()
+    folder = Cluster(os.path.abspath("store"), None).of_run(run_id)
+    wait_for(lambda: layout.end_name(1) in folder.list(layout.EPOCHS), "it has failed", LONG)
+    kept = accepted(store)
+    assert kept
+    kill_group(host)
+    code, said = ended(processes.start("submit", "job.py", "--on", "./store"))
+    assert (code, f"mapreduce retry {store.resolve()} {run_id}" in said) == (2, True), said
+    code, said = ended(processes.start("retry", "./store"))
+    assert code == 0, said
+    assert said.startswith(f"Run {run_id} (words) waits for a coordinator.\n"), said
+    assert "\n  why        it failed: map `words`" in said
+    led_by(run_id, after=1)
+    code, said = ended(processes.start("retry", "./store", run_id))
+    assert (code, "coordinator 2 (" in said, "leads it, or was killed" in said) == (2, True, True), said
+
+    Path("mended").touch()
+    processes.host()
+    wait_for(lambda: has_ended(run_id), "the run has ended", LONG)
+    redone = {f"map {number}" for number, times in called().items() if times > 1}
+    assert not redone & kept
+    assert_told(run_id)
+    code, said = ended(processes.start("retry", "./store", run_id))
+    assert (code, f"Run {run_id} has ended." in said) == (2, True), said
+
+
+def test_many_that_have_failed_are_let_lead_again_together(store: Path, processes: Processes) -> None:
+    runs = [submitted(processes, "--output", f"out-{number}") for number in range(4)]
+    cluster = Cluster(os.path.abspath("store"), None)
+    ends = (StorageError("Full."), StorageError("Full."), Interrupted(""), None)
+    for run_id, error in zip(runs, ends, strict=True):
+        epoch = claim(cluster.of_run(run_id), "nonce", "vm:1")
+        if error:
+            say_end(cluster.of_run(run_id), epoch, error)
+    code, said = ended(processes.start("retry", "./store"))
+    assert (code, "3 runs on" in said, f"{', '.join(runs[:3])}; or --all" in said) == (2, True, True), said
+    code, said = ended(processes.start("retry", "./store", "--all", "--json"))
+    assert code == 0, said
+    found = json.loads(said)["runs"]
+    assert [(run["run"], run["error"]["message"], run["is_new"]) for run in found] == [
+        (run_id, "Full.", True) for run_id in runs[:2]
+    ]
+    code, said = ended(processes.start("jobs", "./store", "--json"))
+    assert [run["state"] for run in json.loads(said)["runs"]] == ["queued", "queued", "stopped", "mapping"]
+    code, said = ended(processes.start("status", "./store", runs[0]))
+    assert "state        waits for a coordinator\n" in said
+    assert "coordinator  1, vm:1, has ended\n" in said
+    assert f"next         mapreduce coordinator {store.resolve()} {runs[0]}\n" in said
+    code, said = ended(processes.start("retry", "./store", "--all"))
+    assert (code, said.count("waits for a coordinator already")) == (0, 2), said
+    assert "\n  see it     mapreduce jobs" in said
+
+
 def test_two_that_look_after_one_store_do_no_harm(store: Path, processes: Processes) -> None:
     processes.host()
     both = [processes.coordinator() for _ in range(2)]
@@ -207,6 +267,8 @@ def test_what_is_wrong_is_told(store: Path, processes: Processes) -> None:
         ("coordinator", "./store", "--json"): (2, "--json tells the result of a RUN"),
         ("coordinator", "./nowhere"): (2, "There is no folder"),
         ("submit", "job.py"): (2, "Missing option '--on'"),
+        ("retry", "./store"): (2, "has failed or was stopped"),
+        ("retry", "./store", "--all", "2031"): (2, "Give RUN or --all"),
         ("submit", "job.py", "--on", "store"): (2, "is no store"),
         ("submit", "job.py", "--on", "./store", "--workers", "2"): (2, "Each host says how many"),
         ("submit", "job.py", "--on", "./store", "--source", "nothing-*"): (1, "nothing-*"),

@@ -12,7 +12,9 @@ from mapreduce import Job, Records, Sum
 from mapreduce.codec import seal
 from mapreduce.errors import Interrupted, UserFunctionError
 from mapreduce.hosts.jobs import Cluster, Spec
-from mapreduce.hosts.leadership import ENDED, LATE, attend, claim, say_end
+from mapreduce.hosts.leadership import ENDED, LATE, attend, claim, request_retry, say_end
+from mapreduce.hosts.retrying import retry
+from mapreduce.hosts.stopping import Outcome, stop
 from mapreduce.hosts.supervising import TELLING, Supervisor
 from mapreduce.hosts.watching import enough
 from mapreduce.plan import make_plan
@@ -136,6 +138,51 @@ def test_how_a_run_ended_is_for_a_person_to_look_at(world: World, error: Excepti
     world.submit(is_left=True)
     say_end(world.store, claim(world.store, "nonce", "vm:1"), error)
     assert world.after(60) is None
+    assert [retry(world.cluster, RUN).is_new for _ in range(2)] == [True, False]
+    assert world.after(60) == 0, "a person has looked"
+
+
+def test_a_run_that_fails_again_and_again_is_led_at_once_whenever_that_is_asked_for(world: World) -> None:
+    world.submit(is_left=True)
+    world.after(0)
+    for number in range(6):
+        say_end(world.store, claim(world.store, f"nonce-{number}", "vm:1"), UserFunctionError("It raised."))
+        world.started[-1][1].code = 1
+        assert world.after(60) is None
+        retry(world.cluster, RUN)
+        assert world.after(60) == 0
+
+
+def test_who_ends_badly_before_it_leads_what_was_asked_for_is_followed_after_a_pause(world: World) -> None:
+    world.submit(is_left=True)
+    say_end(world.store, claim(world.store, "nonce", "vm:1"), UserFunctionError("It raised."))
+    retry(world.cluster, RUN)
+    for pause in (0, world.dead, 2 * world.dead):
+        assert world.after(60) == pytest.approx(pause, abs=0.2)
+        world.started[-1][1].code = 2
+
+
+def test_what_was_asked_for_is_taken_back_by_stop(world: World) -> None:
+    world.submit(is_left=True)
+    say_end(world.store, claim(world.store, "nonce", "vm:1"), UserFunctionError("It raised."))
+    retry(world.cluster, RUN)
+    assert stop(world.cluster, RUN).outcome is Outcome.FAILED
+    assert world.after(60) is None
+
+
+@pytest.mark.covers("Q5", "a request to lead a failed run again, written without the key")
+def test_what_was_asked_for_without_the_key_holds_nothing(world: World) -> None:
+    unsigned = world.store
+    world.cluster = Cluster(world.cluster.place, b"k" * 32)
+    world.store = world.cluster.of_run(RUN)
+    world.supervisor = Supervisor(world.cluster, world._start, clock=lambda: world.now)
+    world.submit(is_left=True)
+    epoch = claim(world.store, "nonce", "vm:1")
+    say_end(world.store, epoch, UserFunctionError("It raised."))
+    request_retry(unsigned, epoch)
+    assert world.after(60) is None
+    assert retry(world.cluster, RUN).is_new
+    assert world.after(60) == 0
 
 
 def test_a_run_that_has_ended_is_not_led(world: World) -> None:
