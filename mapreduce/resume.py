@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from mapreduce import manifest as manifests
 from mapreduce.changes import differences, only_reduce_changed
@@ -103,22 +103,28 @@ def is_record_of(data: bytes, plan: Plan) -> bool:
 
 def read_plan(store: Store, name: str) -> tuple[Plan, Invocation | None]:
     """A plan that was recorded, and how the command line began it, if it did. Raises WorkDamaged."""
+    fields = _recorded(store, name)
+    return from_plain(Plan, fields["plan"]), from_plain(Invocation | None, fields["invocation"])
+
+
+def _recorded(store: Store, name: str) -> dict[str, Any]:
+    """What was recorded of a job's plan, or a JobSet's. Raises WorkDamaged."""
     where = layout.shown(store.url, name)
     try:
-        fields = unseal(store.read(name))
+        fields: dict[str, Any] = unseal(store.read(name))
     except (ValueError, FileNotFoundError) as error:
-        raise _damaged(where, str(error)) from None
+        raise _damaged(where, "the plan", str(error)) from None
     if fields["format"] > FORMAT:
         raise WorkDamaged(
             f"{where} has format {fields['format']}; this version reads up to {FORMAT}.",
             hint="Go on with the version that began the run, or start afresh with --new.",
         )
-    return from_plain(Plan, fields["plan"]), from_plain(Invocation | None, fields["invocation"])
+    return fields
 
 
-def _damaged(where: str, why: str) -> WorkDamaged:
+def _damaged(where: str, what: str, why: str) -> WorkDamaged:
     return WorkDamaged(
-        f"{where}, the plan of a run that did not end, is damaged: {why}.",
+        f"{where}, {what} of a run that did not end, is damaged: {why.rstrip('.')}.",
         hint="The run can't go on: start afresh with --new.",
     )
 
@@ -135,7 +141,7 @@ def find_begun(place: Place) -> Begun | None:
 
 
 def find_begun_set(place: Place) -> BegunSet | None:
-    """The same for runs of a JobSet."""
+    """The same for runs of a JobSet. Raises WorkDamaged, StorageError."""
     return _find(place, _read_set)
 
 
@@ -182,26 +188,18 @@ def _is_ours(directory: Path) -> bool:
 def _read(place: Place, lock: BinaryIO) -> Begun | None:
     store = place.store()
     names = [name for name in store.list(layout.PLANS) if layout.log_numbers(name)]
-    if not names or _is_of_set(store, names[-1]):
+    if not names or "jobset" in _recorded(store, names[-1]):
         return None
     plan, invocation = read_plan(store, names[-1])
     numbers = layout.log_numbers(names[-1]) or (0, 0)
     return Begun(place, lock, plan, invocation, numbers[0], read_log(store), _committed(place, store))
 
 
-def _is_of_set(store: Store, name: str) -> bool:
-    try:
-        return "jobset" in unseal(store.read(name))
-    except (ValueError, FileNotFoundError):
-        return False
-
-
 def _read_set(place: Place, lock: BinaryIO) -> BegunSet | None:
     store = place.store()
     name = layout.plan_name(1)
-    if name not in store.list(layout.PLANS) or not _is_of_set(store, name):
+    if name not in store.list(layout.PLANS) or "jobset" not in (fields := _recorded(store, name)):
         return None
-    fields = unseal(store.read(name))
     ended, sessions = {}, 0
     for entry in store.list(layout.LOG):
         numbers = layout.log_numbers(entry)
@@ -209,10 +207,13 @@ def _read_set(place: Place, lock: BinaryIO) -> BegunSet | None:
             job = from_plain(SetJob, unseal(store.read(entry)))
             ended[job.name] = job
         sessions = max(sessions, numbers[0] if numbers else 0)
-    committed = None
-    with suppress(FileNotFoundError, ManifestError):
+    committed, where = None, layout.shown(store.url, layout.COMMIT)
+    with suppress(FileNotFoundError):
         committed = store.read(layout.COMMIT)
-        manifests.parse_set(committed, layout.COMMIT)
+        try:
+            manifests.parse_set(committed, where)
+        except ManifestError as error:
+            raise _damaged(where, "the manifest", error.message) from None
     return BegunSet(
         place,
         lock,

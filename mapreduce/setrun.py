@@ -10,11 +10,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from mapreduce import host
 from mapreduce import manifest as manifests
@@ -69,13 +69,17 @@ def run_set(
     """Run the jobs of a set and report them once, or go on with a run of the set that did not end.
 
     A run of a set whose last one ended with failures keeps the results that are still those of the jobs.
-    Raises JobError, OutputExists, and what ends it; a job that fails is told in the result.
+    Raises JobError, OutputExists, WorkDamaged, and what ends it; a job that fails is told in the result.
     """
     run_id = new_run_id(begin.date)
     path = None if jobset.output is None else str(jobset.output)
     place = place_to(path, f"@{jobset.name}", run_id, work)
-    begun = find_begun_set(place)
-    done_before: dict[str, SetJob] = {}
+    begun, done_before = None, dict[str, SetJob]()
+    try:
+        begun = find_begun_set(place)
+    except WorkDamaged:
+        if resume is not False:
+            raise
     if begun is not None and resume is False:
         begun.lock.close()
         done_before, begun = {name: replace(job, kept=True) for name, job in begun.ended.items()}, None
@@ -88,11 +92,8 @@ def run_set(
             _check_same(jobset, begun)
             place = begun.place
             logger.info("going on with run %s: %s", place.run_id, begun.done)
-        run = _SetRun(jobset, place, options, begin, signals, observers, begun)
-        run.done_before |= done_before
-        run.settings = {"resume": resume if resume is False else None, "limit": limit, "work": work}
-        run.accept_new_code = accept_new_code
-        return run.run()
+        how = _How(limit, work, goes_on=resume is not False, accept_new_code=accept_new_code)
+        return _SetRun(jobset, place, options, begin, signals, observers, how, begun, done_before).run()
 
 
 def _check_same(jobset: JobSet, begun: BegunSet) -> None:
@@ -110,8 +111,25 @@ def _check_same(jobset: JobSet, begun: BegunSet) -> None:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _How:
+    """What all jobs of a set are run with."""
+
+    limit: int | None
+    """Only so many records of each input."""
+    work: Path | None
+    """Where runs keep what they need; None: beside their outputs."""
+    goes_on: bool
+    """Whether a job goes on with what it had accepted,"""
+    accept_new_code: bool
+    """also when only its reduce has changed."""
+
+
 class _SetRun:
-    """One session of a run of a set."""
+    """One session of a run of a set.
+
+    begun: a run that it goes on with. done_before: results of runs that it does not go on with.
+    """
 
     def __init__(
         self,
@@ -121,17 +139,17 @@ class _SetRun:
         begin: Begin,
         signals: Signals,
         observers: Sequence[SetObserver],
+        how: _How,
         begun: BegunSet | None,
+        done_before: Mapping[str, SetJob],
     ) -> None:
         self.jobset, self.place, self.options, self.begin = jobset, place, options, begin
-        self.signals, self.observers, self.begun = signals, observers, begun
-        self.settings: dict[str, Any] = {}
-        self.accept_new_code = False
+        self.signals, self.observers, self.how, self.begun = signals, observers, how, begun
         self.jobs = {job.name: job for job in jobset.jobs}
         self.needs = order(jobset)
         self.session = begun.sessions + 1 if begun else 1
         self.ended: dict[str, SetJob] = {}
-        self.done_before: dict[str, SetJob] = dict(begun.ended) if begun else {}
+        self.done_before = {**(begun.ended if begun else {}), **done_before}
         self.previous: SetManifest | None = None
         self._entries = 0
         self._changed = threading.Condition()
@@ -321,7 +339,7 @@ class _SetRun:
             if options.on and is_place(options.on):
                 from mapreduce.onstore import lead_on_store
 
-                result = lead_on_store(job, options.on, options, begin, signals, limit=self.settings["limit"])
+                result = lead_on_store(job, options.on, options, begin, signals, limit=self.how.limit)
             else:
                 result = self._run_on_host(job, options, begin, signals)
         except BaseException as error:
@@ -334,13 +352,13 @@ class _SetRun:
 
     def _run_on_host(self, job: Job, options: Options, begin: Begin, signals: Signals) -> JobResult:
         """Go on with what the job had accepted, if it is still the same job; else begin afresh."""
+        how = self.how
+        run = partial(run_on_host, job, options, begin, signals, limit=how.limit, work=how.work)
         try:
-            return run_on_host(
-                job, options, begin, signals, accept_new_code=self.accept_new_code, **self.settings
-            )
+            return run(resume=None if how.goes_on else False, accept_new_code=how.accept_new_code)
         except JobChanged as error:
             logger.info("%s begins afresh: %s", job.name, error.message.split("\n", 1)[0])
-            return run_on_host(job, options, begin, signals, **(self.settings | {"resume": False}))
+            return run(resume=False)
 
     def _done(self, name: str, job: Job) -> tuple[SetJob | None, bool]:
         """A result that a run of the set has made and that need not be made again; and whether what is there
@@ -354,7 +372,7 @@ class _SetRun:
             if manifest.failure is not None or not manifest.jobset.startswith(f"{self.jobset.name}/"):
                 continue
             is_own = True
-            plan = make_plan(job, manifest.run_id, self.settings["limit"])
+            plan = make_plan(job, manifest.run_id, self.how.limit)
             same = (plan.code, plan.options, plan.inputs) == (
                 manifest.code,
                 manifest.options,
@@ -378,14 +396,14 @@ class _SetRun:
         if self.options.on and is_place(self.options.on):
             deliver_all(job.sinks, result, open_store(result.place, result.manifest.run_id))
             return True
-        begun = find_begun(place_of(job, "", self.settings["work"]))
+        begun = find_begun(place_of(job, "", self.how.work))
         if begun is not None:
             begun.lock.close()
         return begun is None or begun.place.run_id != result.manifest.run_id
 
     def _candidates(self, job: Job, known: SetJob | None) -> Iterator[JobResult]:
         """Results that may be the job's: where it is known to lie, and where it would."""
-        place = place_of(job, "", self.settings["work"])
+        place = place_of(job, "", self.how.work)
         places: list[Path | str] = [place.output]
         if place.kept:
             places = sorted(place.root.glob(f"*/{layout.KEPT}"), reverse=True) if place.root.is_dir() else []

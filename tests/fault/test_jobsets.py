@@ -305,6 +305,27 @@ def test_a_run_that_is_begun_afresh_keeps_what_the_one_before_has_done(
     assert result.manifest.resumed == 0
 
 
+@pytest.mark.parametrize(
+    ("left", "what"),
+    [("plan/000001", "the plan"), ("result/_COMMIT", "the manifest")],
+    ids=["plan", "manifest"],
+)
+def test_what_is_damaged_of_a_run_is_told_and_begun_afresh_it_keeps_what_holds(
+    runs: Runs, tmp_path: Path, left: str, what: str
+) -> None:
+    folder = new_folder(tmp_path, "damaged")
+    assert was_killed(runs.run(folder, "op=create path=result/_COMMIT nth=4 do=kill_after", of_set=True))
+    (path,) = folder.glob(f".report.mapreduce/*/{left}")
+    path.write_bytes(path.read_bytes()[:-5] + b"\0" * 5)
+    refused = runs.run(folder, of_set=True)
+    assert (refused.code, refused.kind) == (1, "WorkDamaged")
+    assert f"{left}, {what} of a run that did not end, is damaged" in refused.error["message"]
+    assert "start afresh with --new" in refused.error["hint"]
+    assert runs.run(folder, of_set=True, resume=False).code == 0
+    result = JobSetResult.load(folder / "report")
+    assert {each.name for each in result.jobs if each.kept} == {"both", "one", "two"}
+
+
 # ---------------------------------------------------------------- killed
 
 
