@@ -16,6 +16,7 @@ import click
 from mapreduce.cli import options
 
 if TYPE_CHECKING:
+    from mapreduce.cli.setplan import SetOutlook
     from mapreduce.job import Job
     from mapreduce.model import Plan
     from mapreduce.place import Place
@@ -39,21 +40,31 @@ def plan(
     work: str | None,
     as_json: bool,
 ) -> int:
-    """Show what a run would read and write: splits, shards, bytes, free space. Nothing runs."""
-    from mapreduce.choosing import only_job
+    """Show what a run would read and write: splits, shards, bytes, free space. Nothing runs.
+
+    Of a JobSet: each job that does not wait for another one's output. Exit code 1: a job can't be planned.
+    """
     from mapreduce.cli import console
     from mapreduce.cli.jobfile import load_job
+    from mapreduce.cli.setplan import look_ahead_set
+    from mapreduce.jobset import JobSet
 
+    outlook: Outlook | SetOutlook
+    place = None if work is None else Path(work)
+    code = 0
     with redirect_stdout(sys.stderr):
         found = load_job(file, settings=settings, source=source, output=output, shards=shards)
-        job = only_job(found, "`mapreduce plan`")
-        outlook = look_ahead(job, workers=workers, limit=limit, work=None if work is None else Path(work))
+        if isinstance(found, JobSet):
+            outlook = look_ahead_set(found, workers=workers, limit=limit, work=place)
+            code = 1 if outlook.wrong else 0
+        else:
+            outlook = look_ahead(found, workers=workers, limit=limit, work=place)
     if as_json:
         console.say_json(outlook.document())
     else:
         for line in outlook.lines():
             console.say(line)
-    return 0
+    return code
 
 
 @dataclass(frozen=True)
@@ -199,12 +210,12 @@ def look_ahead(job: Job, *, workers: int | None, limit: int | None, work: Path |
         place=place,
         workers=min(workers or host.processors(), useful),
         taken=taken,
-        free=_free(place.output) if isinstance(place.output, Path) else None,
-        free_work=_free(place.root),
+        free=free_space(place.output) if isinstance(place.output, Path) else None,
+        free_work=free_space(place.root),
     )
 
 
-def _free(directory: Path) -> int:
+def free_space(directory: Path) -> int:
     """Bytes that may be written to a directory's disk; of the nearest parent that is there."""
     while not os.path.isdir(directory) and directory != directory.parent:
         directory = directory.parent

@@ -169,8 +169,60 @@ def test_runs_and_reports() -> None:
     assert "No run has ended at nowhere" in nothing.stderr
 
 
+def test_the_plan_of_a_set() -> None:
+    text = SET.replace("jobs = [", 'jobs = [Job("missing", "no/*.log", pair, Sum(), "out/missing")] + [')
+    Path("set.py").write_text(text.replace("output=", "on_failure=0.5, output="))
+    Path("in.log").write_text("x\n" * 1000)
+    planned = call("plan", "set.py")
+    assert planned.returncode == 1, "one of them would fail"
+    assert planned.stdout.splitlines()[:5] == [
+        "nightly: this is the plan, nothing has run",
+        "  jobs          5, 1 of them after others",
+        "  input         0 B, 6 tasks, as far as it is known",
+        planned.stdout.splitlines()[3],
+        "  if one fails  0.5 of all may",
+    ]
+    rows = [re.split("  +", line) for line in planned.stdout.splitlines()[7:]]
+    assert rows[:-1] == [
+        ["job", "reads", "tasks", "output"],
+        ["missing", "can't be planned", "-", "out/missing"],
+        *([name, "2 records in memory", "1 map, 1 reduce", f"out/{name}"] for name in ("a", "bad", "c")),
+        ["summary", "what missing, a, bad and 1 more will write", "-", "out/summary"],
+    ]
+    assert rows[-1][0].startswith("missing: No file matches Text(no/*.log). Check the pattern;")
+    assert sorted(os.listdir()) == ["in.log", "set.py"], "nothing has run"
+
+    Path("set.py").write_text(SET)
+    run()
+    again = call("plan", "set.py", "--json")
+    assert again.returncode == 0, again.stderr
+    document = json.loads(again.stdout)
+    jobs = {job["job"]: job for job in document["jobs"]}
+    assert {name: bool(job.get("output_taken")) for name, job in jobs.items()} == {
+        "a": True,
+        "bad": False,
+        "c": True,
+        "summary": False,
+    }
+    assert jobs["summary"]["after"] == ["a", "bad", "c"]
+    assert "out/a (taken)" in call("plan", "set.py").stdout
+
+
+def test_the_plan_of_many_jobs_shows_some_and_all_that_would_fail() -> None:
+    jobs = 'JobSet("nightly", [Job(str(n), f"in-{n}", pair, Sum(), f"out/{n}") for n in range(30)])'
+    Path("set.py").write_text(f"{SET.partition('jobs =')[0]}nightly = {jobs}")
+    for number in range(30):
+        if number not in (7, 28):
+            Path(f"in-{number}").write_text("x\n")
+    planned = call("plan", "set.py")
+    assert planned.returncode == 1
+    shown = [line.split()[0] for line in planned.stdout.splitlines()[8:]]
+    assert shown == [*map(str, range(20)), "28", "…", "7:", "28:"]
+    assert "… and 9 jobs more; --json has all" in planned.stdout
+
+
 def test_what_takes_no_set_says_so() -> None:
-    for command in (["plan", "set.py"], ["run", "set.py", "--shards", "2"]):
+    for command in (["submit", "set.py", "--on", "./store"], ["run", "set.py", "--shards", "2"]):
         refused = call(*command)
         assert refused.returncode == 2
         assert "nightly is a JobSet" in refused.stderr
