@@ -39,8 +39,10 @@ def retry(store: str, run_id: str | None, everything: bool, key_file: str | None
     if run_id and everything:
         raise click.UsageError("Give RUN or --all, not both.")
     cluster = Cluster(store, read_key(key_file))
-    runs = retrying.resting(cluster, failed_only=True) if everything else [_the_run(cluster, run_id)]
-    found = [retrying.retry(cluster, run) for run in runs]
+    if everything:
+        found = retrying.retry_failed(cluster)
+    else:
+        found = [retrying.retry(cluster, _the_run(cluster, run_id))]
     if as_json:
         console.say_json({"store": cluster.place, "runs": list(map(to_plain, found))})
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from mapreduce.errors import JobError, SignatureError, WorkDamaged
@@ -52,6 +53,15 @@ def retry(cluster: Cluster, run_id: str) -> Retried:
     is_new = not is_retried(store, epoch)
     request_retry(store, epoch)
     return Retried(run_id, spec.job, epoch, is_new, error)
+
+
+def retry_failed(cluster: Cluster) -> list[Retried]:
+    """The same for all runs that have failed, but for those that somebody has begun to lead meanwhile."""
+    found = []
+    for run_id in resting(cluster, failed_only=True):
+        with suppress(JobError):
+            found.append(retry(cluster, run_id))
+    return found
 
 
 def resting(cluster: Cluster, *, failed_only: bool = False) -> list[str]:
