@@ -472,7 +472,7 @@ def test_plan_warns_of_the_disk_that_is_full(monkeypatch, full):
     def free(path: Path) -> int:
         return 9 if ("elsewhere" in path.parts) == (full == "elsewhere") else 2048
 
-    monkeypatch.setattr("mapreduce.cli.plan._free", free)
+    monkeypatch.setattr("mapreduce.cli.plan.free_space", free)
     told = call("plan", "job.py", "--work", "elsewhere").stdout
     where = told.index("9 B free, less than the input's 10 B")
     assert (where > told.index("work ")) == (full == "elsewhere")
