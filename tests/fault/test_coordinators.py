@@ -223,7 +223,7 @@ def test_a_run_that_failed_is_led_again_when_a_person_has_mended_it(
 
 
 def test_many_that_have_failed_are_let_lead_again_together(store: Path, processes: Processes) -> None:
-    runs = [submitted(processes, "--output", f"out-{number}") for number in range(4)]
+    runs = sorted(submitted(processes, "--output", f"out-{number}") for number in range(4))
     cluster = Cluster(os.path.abspath("store"), None)
     ends = (StorageError("Full."), StorageError("Full."), Interrupted(""), None)
     for run_id, error in zip(runs, ends, strict=True):
