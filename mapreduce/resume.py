@@ -103,7 +103,10 @@ def is_record_of(data: bytes, plan: Plan) -> bool:
 
 def read_plan(store: Store, name: str) -> tuple[Plan, Invocation | None]:
     """A plan that was recorded, and how the command line began it, if it did. Raises WorkDamaged."""
-    fields = _recorded(store, name)
+    return _planned(_recorded(store, name))
+
+
+def _planned(fields: dict[str, Any]) -> tuple[Plan, Invocation | None]:
     return from_plain(Plan, fields["plan"]), from_plain(Invocation | None, fields["invocation"])
 
 
@@ -188,9 +191,9 @@ def _is_ours(directory: Path) -> bool:
 def _read(place: Place, lock: BinaryIO) -> Begun | None:
     store = place.store()
     names = [name for name in store.list(layout.PLANS) if layout.log_numbers(name)]
-    if not names or "jobset" in _recorded(store, names[-1]):
+    if not names or "jobset" in (fields := _recorded(store, names[-1])):
         return None
-    plan, invocation = read_plan(store, names[-1])
+    plan, invocation = _planned(fields)
     numbers = layout.log_numbers(names[-1]) or (0, 0)
     return Begun(place, lock, plan, invocation, numbers[0], read_log(store), _committed(place, store))
 
