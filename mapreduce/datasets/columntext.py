@@ -32,7 +32,9 @@ def tabbed_lines(frame: Any) -> Iterator[tuple[int, bytes]] | None:
         return None
     pieces = [(piece.height, _tabbed(piece)) for piece in frame.iter_slices(ROWS)]
     exact = all(
-        text.count(b"\n") == rows and b"\r\n" not in text and (frame.width == 1 or text.count(b"\t") == rows)
+        text.count(b"\n") == rows
+        and not (b"\r" in text and b"\r\n" in text)
+        and (frame.width == 1 or text.count(b"\t") == rows)
         for rows, text in pieces
     )
     return iter(pieces) if exact else None

@@ -50,17 +50,21 @@ def line_blocks(
     RecordTooLarge; with `take_large` a line that is too long is left out, and its place, its beginning
     and the error are given to that.
     """
-    offset, data = _first_line(stream, start, stop, block_size)
+    probes = block_size >= PROBED_BLOCK and isinstance(stream, io.BufferedReader)
+    offset, data = _first_line(stream, start, stop, PROBE if probes else block_size)
     window = offset
+    if probes and start:
+        stream.seek(offset)
+        data = b""
+        window = start - 1 + (offset - start + 1) // block_size * block_size
     head: list[bytes] = []  # the beginning of a line, in pieces that are joined once
     held = 0
-    probes = block_size >= PROBED_BLOCK and isinstance(stream, io.BufferedReader)
     while stop is None or offset < stop:
         if data:
             window = offset + held + len(data)
         else:
             window += block_size
-            whole = _line_end(stream, offset, window, stop) if probes and not held else 0
+            whole = _line_end(stream, offset + held, window, stop) if probes else 0
             data = read_fully(stream, (whole or window) - offset - held)
         end = _whole_lines(data, None if stop is None else stop - offset - held)
         if end or not data:
@@ -80,7 +84,7 @@ def line_blocks(
                 if take_large is None:
                     raise error
                 length, data = _rest_of_line(stream, block_size)
-                take_large(Location(uri, offset, held + length), head[0][:LARGE_SHOWN], error)
+                take_large(Location(uri, offset, held + length), b"".join(head)[:LARGE_SHOWN], error)
                 offset += held + length + 1
                 head, held, window = [], 0, offset
                 continue
@@ -106,8 +110,8 @@ def _first_line(stream: BinaryIO, start: int, stop: int | None, block_size: int)
 
 
 def _line_end(stream: BinaryIO, offset: int, window: int, stop: int | None) -> int:
-    """Where the block ends that begins at `offset`, if that is easily seen; else 0. The stream is at
-    `offset` before and after.
+    """Where the last line ends that should be read from `offset` on, if that is easily seen; else 0. The
+    stream is at `offset` before and after.
 
     A block that is read to its end is not copied to be cut.
     """

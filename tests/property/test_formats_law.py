@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import json
 import lzma
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from datetime import date, datetime
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, BinaryIO
 
 import polars as pl
 import pytest
@@ -25,6 +26,8 @@ from property.reading import check, splits_of, whole_read
 
 from mapreduce import Csv, JsonLines, Parquet, Text
 from mapreduce.datasets import lines
+from mapreduce.errors import RecordTooLarge
+from mapreduce.model import Location
 
 BOM = b"\xef\xbb\xbf"
 SMALL = st.integers(1, 12) | st.integers(1, 200)
@@ -87,6 +90,72 @@ def test_lines_of_blocks_whose_end_is_looked_for(
         patch.setattr(lines, "PROBE", probe)
         check(source, lambda line: (line,))
         assert [block.location for split in splits_of(source) for block in source.read(split)] == blocks
+
+
+def line_blocks(
+    stream: BinaryIO, start: int, stop: int | None, block_size: int, max_record: int
+) -> tuple[list[tuple[int, bytes]], list[tuple[Location, bytes]]]:
+    """Blocks, and the lines that were left out, each with its beginning."""
+    stream.seek(max(start - 1, 0))
+    large: list[tuple[Location, bytes]] = []
+
+    def take_large(place: Location, beginning: bytes, _: RecordTooLarge) -> None:
+        large.append((place, beginning))
+
+    return [*lines.line_blocks(stream, start, stop, block_size, max_record, "u", take_large)], large
+
+
+@given(
+    data=st.lists(st.sampled_from([b"\n", b"a", b"bcd", b"e" * 9]), max_size=40).map(b"".join),
+    start=st.integers(0, 60),
+    size=st.none() | SMALL,
+    block_size=SMALL,
+    probe=st.integers(1, 20),
+    max_record=st.integers(1, 12) | st.just(1000),
+)
+@example(data=b"a\nb\nbcdbcdb\na", start=1, size=None, block_size=2, probe=9, max_record=4)
+def test_blocks_and_lines_left_out_are_the_same_however_ends_are_found(
+    data: bytes, start: int, size: int | None, block_size: int, probe: int, max_record: int
+) -> None:
+    stop = None if size is None else start + size
+    found = line_blocks(io.BytesIO(data), start, stop, block_size, max_record)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lines, "PROBED_BLOCK", 1)
+        patch.setattr(lines, "PROBE", probe)
+        probed = line_blocks(
+            io.BufferedReader(io.BytesIO(data)),  # type: ignore[type-var, unused-ignore]
+            start,
+            stop,
+            block_size,
+            max_record,
+        )
+    assert probed == found
+    for place, beginning in found[1]:
+        assert beginning
+        assert data.startswith(beginning, place.offset)
+
+
+class _Kept(io.BufferedReader):
+    """Remembers what it gave."""
+
+    def __init__(self, raw: io.BytesIO) -> None:
+        super().__init__(raw)  # type: ignore[type-var, unused-ignore]
+        self.given: list[bytes] = []
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        self.given.append(data)
+        return data
+
+
+def test_large_blocks_are_not_copied_to_be_cut() -> None:
+    data = b"".join(b"%07d\n" % number for number in range(2**19))
+    stream = _Kept(io.BytesIO(data))
+    start, stop = 1_000_001, 3_999_999
+    blocks, _ = line_blocks(stream, start, stop, lines.PROBED_BLOCK, 100)
+    assert len(blocks) == 3
+    assert b"".join(block for _, block in blocks) == data[1_000_008:4_000_000]
+    assert all(any(block is given for given in stream.given) for _, block in blocks)
 
 
 @given(
