@@ -40,6 +40,8 @@ from mapreduce.shuffle.states import join_states, make_states, make_tally
 
 FLUSH_ROWS = 2**18
 """Rows that are grouped at once on the map side."""
+FRAMES = 3
+"""Frames that are grouped at once, where each has more rows than that."""
 RUN_BYTES = 48 * 2**20
 """Bytes of pairs that are held before they are handed over. Ordering and writing them takes as much
 again, which fits into the least budget that a worker can have."""
@@ -337,7 +339,7 @@ class StateBuffer(PlainBuffer):
             keys_alone = [one for one in pairs.frame.iter_columns() if one.name.startswith("k")]
             self._hold(Pairs(pl.DataFrame([*keys_alone, series.alias("v0")]), pairs.keys, code))
         self._rows += len(pairs)
-        if self._rows >= FLUSH_ROWS:
+        if self._rows >= FLUSH_ROWS and (len(self._parts) >= FRAMES or self._held > RUN_BYTES):
             self._group()
 
     def _column_of(self, pairs: Pairs) -> tuple[str, pl.Series] | None:

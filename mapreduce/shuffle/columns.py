@@ -141,7 +141,7 @@ Build = Callable[[str, Sequence[Any]], "tuple[str, pl.Series] | None"]
 
 def _native(objects: Sequence[Any], prefix: str, build: Build) -> tuple[str, list[pl.Series]]:
     """Flat native columns, or the layout "" if there are none that fit."""
-    if set(map(type, objects)) == {tuple}:
+    if objects and type(objects[0]) is tuple and set(map(type, objects)) == {tuple}:
         widths = set(map(len, objects))
         if len(widths) != 1 or widths == {0}:
             return "", []
