@@ -33,7 +33,7 @@ class Parquet(FileDataset):
     and `value` of a pair; a tuple is a struct with the fields "0", "1", …. Without a schema a column
     has the one exact type that its values have, None aside: int (64 bits), float, str, bytes, bool,
     date, datetime, a list of one of these, or a dict, which becomes a struct. A part of
-    more than 32 MB of columns waits in files until its end, when the types are known.
+    more than 16 MB of columns waits in files until its end, when the types are known.
 
     paths: a path, glob, directory, URL, or a list of these; as an output one directory.
     columns: names of the columns to read; None: all.

@@ -17,7 +17,7 @@ from mapreduce.datasets.schema import Misfit, column, polars_schema
 from mapreduce.errors import RecordError
 
 _BATCH = 16_384
-SPOOL_BYTES = 32 * 2**20
+SPOOL_BYTES = 16 * 2**20
 """Of columns that are held; more go to a file."""
 _COPY = 2**20
 _DESCRIPTORS = "/proc/self/fd"
